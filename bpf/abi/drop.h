@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Records about packets the kernel dropped: exact totals, and samples. */
+#ifndef CULPRIT_ABI_DROP_H
+#define CULPRIT_ABI_DROP_H
+
+#include "event.h"
+
+/* A sample. Hook: kfree_skb. The flow is the packet's own: local = source, remote = destination. */
+struct drop_event {
+	struct abi_head head;
+	struct abi_flow flow;
+	struct abi_owner owner; /* of the socket the packet belonged to or was for, where there is one */
+	__u64 location; /* kernel address that freed the packet */
+	__u64 bytes; /* length of the packet as the kernel had it there */
+	__u32 reason; /* enum skb_drop_reason or a subsystem's, of the running kernel; 0 when the kernel has none */
+	__u32 seq; /* TCP sequence number, host order; 0 when no TCP header was read */
+	__u16 ethertype; /* host order */
+	__u8 tcp_flags;
+	__u8 pad[5];
+};
+ABI_SIZE(struct drop_event, 136);
+
+/* drops map: per CPU, one counter per key; exact whatever the rate. */
+struct drop_key {
+	__u64 location;
+	__u32 reason;
+	__u32 netns;
+	__u32 ifindex;
+	__u16 ethertype; /* host order */
+	__u8 protocol; /* IPPROTO_*, 0 when not IP or not read */
+	__u8 pad;
+};
+ABI_SIZE(struct drop_key, 24);
+
+struct drop_value {
+	__u64 packets;
+	__u64 bytes;
+	__u64 interval; /* of the last sample, in units of 64 jiffies */
+	__u64 samples; /* sent in that interval */
+};
+ABI_SIZE(struct drop_value, 32);
+
+/* What userspace makes of one key at each tick: what came since the last one. */
+struct drop_total {
+	struct abi_head head;
+	__u64 location;
+	__u64 packets;
+	__u64 bytes;
+	__u32 reason;
+	__u32 netns;
+	__u32 ifindex;
+	__u16 ethertype;
+	__u8 protocol;
+	__u8 pad;
+};
+ABI_SIZE(struct drop_total, 56);
+
+#endif

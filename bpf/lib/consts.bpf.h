@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Kernel #define values that BTF does not carry, each with the header it stands in. */
+#ifndef CULPRIT_CONSTS_BPF_H
+#define CULPRIT_CONSTS_BPF_H
+
+/* include/linux/socket.h */
+#define AF_INET 2
+#define AF_INET6 10
+
+/* include/uapi/linux/in.h */
+#define IPPROTO_ICMP 1
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+
+/* include/uapi/linux/if_ether.h */
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86dd
+
+/* include/net/tcp_states.h */
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
+#define TCP_SYN_RECV 3
+#define TCP_FIN_WAIT1 4
+#define TCP_FIN_WAIT2 5
+#define TCP_TIME_WAIT 6
+#define TCP_CLOSE 7
+#define TCP_CLOSE_WAIT 8
+#define TCP_LAST_ACK 9
+#define TCP_LISTEN 10
+#define TCP_CLOSING 11
+#define TCP_NEW_SYN_RECV 12
+
+/* include/uapi/linux/tcp.h: enum tcp_ca_state */
+#define TCP_CA_RECOVERY 3
+#define TCP_CA_LOSS 4
+
+/* include/net/inet_connection_sock.h */
+#define ICSK_TIME_LOSS_PROBE 5
+
+/* include/uapi/asm-generic/errno.h */
+#define EBUSY 16
+#define EAGAIN 11
+#define ECONNRESET 104
+#define EPIPE 32
+#define ETIMEDOUT 110
+
+/* include/uapi/linux/proc_ns.h: PROC_DYNAMIC_FIRST; every namespace's inode number lies above */
+#define NETNS_INUM_FIRST 0xF0000000U
+
+
+#endif

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* How did each TCP connection begin and end, and whose socket was it? */
+#include "vmlinux.h"
+
+#include "connection.h"
+#include "filter.bpf.h"
+#include "owner.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+static __always_inline void refused(int error)
+{
+	struct abi_ledger *ledger = error ? ledger_of(ABI_CLOSE) : NULL;
+
+	if (ledger)
+		count_one(&ledger->map_full);
+}
+
+static __always_inline void remember(__u64 key, const struct abi_socket *socket)
+{
+	refused(bpf_map_update_elem(&owners, &key, socket, BPF_ANY));
+}
+
+/* SYN_SENT and LISTEN are entered inside connect() and listen() (net/ipv4/tcp_ipv4.c: tcp_v4_connect(),
+ * net/ipv4/inet_connection_sock.c: inet_csk_listen_start()): the one moment at which the running task is the owner. */
+static __always_inline void opened(const struct sock *sk, __u8 role)
+{
+	struct abi_socket socket = {};
+
+	owner_from_current(&socket.owner);
+	socket.owner.cgroup_id = cgroup_of(sk);
+	socket.opened_ns = bpf_ktime_get_boot_ns();
+	socket.role = role;
+	remember((__u64)sk, &socket);
+	if (role == ABI_ROLE_LISTENER)
+		refused(listener_add(&socket.owner, netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num));
+}
+
+static __always_inline void connect_result(const struct sock *sk, const struct abi_socket *known, __u64 now, bool ok)
+{
+	struct abi_ledger *ledger = ledger_of(ABI_CONNECT);
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+	struct connect_event event = {};
+
+	if (!ledger || !tp || !wanted(ABI_CONNECT))
+		return;
+	count_one(&ledger->seen);
+	flow_from_tcp(&event.flow, tp);
+	owner_from_sock(&event.owner, sk, true);
+	if (!record_matches(ledger, &event.flow, &event.owner))
+		return;
+	event.latency_ns = known && known->opened_ns ? now - known->opened_ns : 0;
+	event.error = ok ? 0 : sk->sk_err;
+	event.syn_retransmits = tp->total_retrans;
+	if (ok)
+		event.result = ABI_RESULT_OK;
+	else if (event.error)
+		event.result = ABI_RESULT_ERROR;
+	else
+		event.result = tp->segs_out ? ABI_RESULT_ABANDONED : ABI_RESULT_LOCAL;
+	record_put(ledger, &event.head, ABI_CONNECT, sizeof(event));
+}
+
+static __always_inline void established(const struct sock *sk, int oldstate)
+{
+	__u64 now = bpf_ktime_get_boot_ns(), key = (__u64)sk;
+	struct abi_socket *known = bpf_map_lookup_elem(&owners, &key);
+	struct abi_socket fresh = {};
+
+	if (oldstate == TCP_SYN_SENT)
+		connect_result(sk, known, now, true);
+	/* SYN_RECV after our own SYN (simultaneous open) keeps the client's entry; any other entry at this address is
+	 * left over from a socket that is gone */
+	if (known && known->role == ABI_ROLE_CLIENT) {
+		known->established_ns = now;
+		return;
+	}
+	fresh.established_ns = now;
+	fresh.role = oldstate == TCP_SYN_SENT ? ABI_ROLE_CLIENT : ABI_ROLE_SERVER;
+	if (fresh.role == ABI_ROLE_SERVER)
+		owner_from_listener(&fresh.owner, netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num);
+	remember(key, &fresh);
+}
+
+static __always_inline void closing(const struct sock *sk, __u8 closer)
+{
+	__u64 key = (__u64)sk;
+	struct abi_socket *known = bpf_map_lookup_elem(&owners, &key);
+
+	if (known && !known->closing_ns) {
+		known->closing_ns = bpf_ktime_get_boot_ns();
+		known->closer = closer;
+	}
+}
+
+/* sk_err is set before the state changes when the peer or a timer ended it (net/ipv4/tcp_input.c: tcp_reset(),
+ * tcp_timer.c: tcp_write_err()), and still 0 when this host aborts (tcp.c: __tcp_close(), tcp_disconnect()). */
+static __always_inline __u8 ending_of(int oldstate, int error)
+{
+	if (error == ETIMEDOUT)
+		return ABI_ENDING_TIMEOUT;
+	if (error == ECONNRESET || error == EPIPE)
+		return ABI_ENDING_RESET_RECEIVED;
+	if (error)
+		return ABI_ENDING_OTHER;
+	if (oldstate == TCP_ESTABLISHED || oldstate == TCP_CLOSE_WAIT || oldstate == TCP_SYN_RECV)
+		return ABI_ENDING_RESET_SENT;
+	return oldstate == TCP_FIN_WAIT1 ? ABI_ENDING_OTHER : ABI_ENDING_FIN;
+}
+
+static __always_inline void close_times(struct close_event *event, const struct abi_socket *known, __u64 now)
+{
+	__u64 end = known->closing_ns ? known->closing_ns : now;
+
+	event->role = known->role;
+	event->closer = known->closer;
+	if (known->opened_ns && known->established_ns)
+		event->handshake_ns = known->established_ns - known->opened_ns;
+	if (known->established_ns)
+		event->established_ns = end - known->established_ns;
+	event->closing_ns = known->closing_ns ? now - known->closing_ns : 0;
+}
+
+/* bytes_acked counts the SYN and the FIN of a side that sent them (RFC 4898 tcpEStatsAppHCThruOctetsAcked plus 1 each);
+ * bytes_received the FIN. */
+static __always_inline bool moved_data(const struct close_event *event)
+{
+	return event->bytes_sent > 2 || event->bytes_received > 1;
+}
+
+/* Without a role (older than culprit) a listener behind the local port tells a server. */
+static __always_inline __u16 service_port(const struct close_event *event)
+{
+	bool server = event->role == ABI_ROLE_SERVER || event->owner.provenance == ABI_OWNER_LISTENER;
+
+	return server ? event->flow.local_port : event->flow.remote_port;
+}
+
+static __always_inline void closed(const struct sock *sk, const struct abi_socket *known, __u64 now, int oldstate)
+{
+	struct abi_ledger *ledger = ledger_of(ABI_CLOSE);
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+	struct close_event event = {};
+
+	if (!ledger || !tp || !wanted(ABI_CLOSE))
+		return;
+	count_one(&ledger->seen);
+	flow_from_tcp(&event.flow, tp);
+	owner_from_sock(&event.owner, sk, true);
+	if (!known) {
+		owner_from_listener(&event.owner, event.flow.netns, event.flow.local_port);
+		event.owner.cgroup_id = cgroup_of(sk);
+	}
+	if (!record_matches(ledger, &event.flow, &event.owner))
+		return;
+	if (known)
+		close_times(&event, known, now);
+	event.bytes_sent = tp->bytes_acked;
+	event.bytes_received = tp->bytes_received;
+	event.had_data = moved_data(&event);
+	event.service_port = service_port(&event);
+	event.segs_out = tp->segs_out;
+	event.segs_in = tp->segs_in;
+	event.retransmits = tp->total_retrans;
+	event.srtt_us = tp->srtt_us >> 3;
+	event.min_rtt_us = tp->rtt_min.s[0].v == ~0U ? 0 : tp->rtt_min.s[0].v;
+	event.last_state = oldstate;
+	event.error = sk->sk_err;
+	event.ending = ending_of(oldstate, sk->sk_err);
+	if (!event.closer && event.ending == ABI_ENDING_RESET_SENT)
+		event.closer = ABI_CLOSER_LOCAL;
+	if (!event.closer && event.ending == ABI_ENDING_RESET_RECEIVED)
+		event.closer = ABI_CLOSER_REMOTE;
+	record_put(ledger, &event.head, ABI_CLOSE, sizeof(event));
+}
+
+static __always_inline void gone(const struct sock *sk, int oldstate)
+{
+	__u64 now = bpf_ktime_get_boot_ns(), key = (__u64)sk;
+	struct abi_socket *known = bpf_map_lookup_elem(&owners, &key);
+	struct tcp_sock *tp;
+
+	if (oldstate == TCP_SYN_SENT) {
+		connect_result(sk, known, now, false);
+	} else if (oldstate == TCP_LISTEN) {
+		tp = bpf_skc_to_tcp_sock((void *)sk);
+		if (tp)
+			listener_remove(netns_of_common(&sk->__sk_common),
+					bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport));
+	} else if (oldstate != TCP_CLOSE) {
+		closed(sk, known, now, oldstate);
+	}
+}
+
+/* The most stable hook of all (5.10 .. 7.x unchanged). Keyed on the socket: at SYN_SENT the local port is not chosen
+ * yet, at CLOSE skc_num is 0 again, so no key made of ports survives a connection. */
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(connection_state, const struct sock *sk, int oldstate, int newstate)
+{
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	switch (newstate) {
+	case TCP_SYN_SENT:
+		opened(sk, ABI_ROLE_CLIENT);
+		break;
+	case TCP_LISTEN:
+		opened(sk, ABI_ROLE_LISTENER);
+		break;
+	case TCP_ESTABLISHED:
+		established(sk, oldstate);
+		break;
+	case TCP_FIN_WAIT1:
+		closing(sk, ABI_CLOSER_LOCAL);
+		break;
+	case TCP_CLOSE_WAIT:
+		closing(sk, ABI_CLOSER_REMOTE);
+		break;
+	case TCP_CLOSE:
+		gone(sk, oldstate);
+		break;
+	}
+	return 0;
+}
+
+/* The socket is about to be freed (net/ipv4/tcp_ipv4.c: tcp_v4_destroy_sock()). Not at CLOSE: an aborting socket sends
+ * its reset after that, and the reset wants its owner. */
+SEC("?tp_btf/tcp_destroy_sock")
+int BPF_PROG(connection_free, struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+
+	bpf_map_delete_elem(&owners, &key);
+	return 0;
+}
+
+/* Sockets older than culprit: run once at start, over the file tables of all tasks. Since 5.11 (bpf_sock_from_file). */
+SEC("?iter/task_file")
+int connection_walk(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task, *leader;
+	struct file *file = ctx->file;
+	struct abi_socket socket = {};
+	struct socket *sock;
+	struct sock *sk;
+	__u64 key;
+
+	if (!task || !file)
+		return 0;
+	sock = bpf_sock_from_file(file);
+	if (!sock)
+		return 0;
+	sk = sock->sk;
+	if (!sk || sk->sk_protocol != IPPROTO_TCP ||
+	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
+		return 0;
+	/* the first task that holds it counts: a prefork server's parent comes before its workers */
+	key = (__u64)sk;
+	leader = task->group_leader;
+	if (!leader || sk->__sk_common.skc_state == TCP_CLOSE || bpf_map_lookup_elem(&owners, &key))
+		return 0;
+	socket.owner.tgid = task->tgid;
+	socket.owner.start_ns = leader->start_boottime;
+	comm_copy(socket.owner.comm, leader->comm);
+	socket.owner.provenance = ABI_OWNER_HOLDER;
+	socket.owner.cgroup_id = cgroup_of(sk);
+	if (sk->__sk_common.skc_state == TCP_LISTEN) {
+		socket.role = ABI_ROLE_LISTENER;
+		listener_add(&socket.owner, netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num);
+	}
+	bpf_map_update_elem(&owners, &key, &socket, BPF_NOEXIST);
+	return 0;
+}

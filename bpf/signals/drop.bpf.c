@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Which packets does this host drop, at which place in the kernel, for which reason, and whose were they? */
+#include "vmlinux.h"
+
+#include "drop.h"
+#include "filter.bpf.h"
+#include "owner.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+enum { HOOK_KFREE = 0 };
+
+#define DROP_KEYS_MAX 1024
+
+/* Exact totals. Full: new keys are added to the all-zero key, which userspace inserts at start; the sum stays exact.
+ * 1024 keys are 10 MB at 255 CPUs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, DROP_KEYS_MAX);
+	__type(key, struct drop_key);
+	__type(value, struct drop_value);
+} drops SEC(".maps");
+
+static __always_inline struct drop_value *total_of(struct abi_ledger *ledger, const struct drop_key *key)
+{
+	struct drop_value *value = bpf_map_lookup_elem(&drops, key);
+	struct drop_value fresh = {};
+	struct drop_key other = {};
+
+	if (value)
+		return value;
+	if (bpf_map_update_elem(&drops, key, &fresh, BPF_NOEXIST))
+		count_one(&ledger->map_full);
+	value = bpf_map_lookup_elem(&drops, key);
+	return value ? value : bpf_map_lookup_elem(&drops, &other);
+}
+
+static __always_inline bool may_sample(struct drop_value *value)
+{
+	__u64 interval;
+
+	if (!config.samples)
+		return true;
+	interval = rate_interval();
+	if (value->interval != interval) {
+		value->interval = interval;
+		value->samples = 0;
+	}
+	return value->samples++ < config.samples;
+}
+
+/* The socket the packet belonged to (sent by us) or was for (rx_sk, since 6.11). */
+static __always_inline void owner_of_packet(struct drop_event *event, const struct sock *sk)
+{
+	__u8 state;
+
+	if (!sk)
+		return;
+	state = sk->__sk_common.skc_state;
+	owner_from_sock(&event->owner, sk, state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV);
+	if (!event->flow.netns)
+		event->flow.netns = netns_of_common(&sk->__sk_common);
+}
+
+static __always_inline __u8 protocol_of(const struct sk_buff *skb)
+{
+	__u16 offset = skb->network_header;
+	__u8 protocol = 0;
+
+	if (!config.read_headers || !offset || offset == 0xffff)
+		return 0;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		bpf_probe_read_kernel(&protocol, 1, skb->head + offset + 9);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		bpf_probe_read_kernel(&protocol, 1, skb->head + offset + 6);
+	return protocol;
+}
+
+static __always_inline void sample(struct abi_ledger *ledger, const struct sk_buff *skb, const struct sock *sk,
+				   const struct drop_key *key, struct drop_value *value)
+{
+	struct drop_event event = {};
+	struct packet packet = {};
+
+	/* without a filter the limit comes first: a storm must not pay for records nobody gets */
+	if (!config.filters && !may_sample(value)) {
+		count_one(&ledger->limited);
+		return;
+	}
+	event.flow.netns = key->netns;
+	event.flow.ifindex = key->ifindex;
+	flow_from_skb(&event.flow, &packet, skb);
+	owner_of_packet(&event, sk);
+	if (!record_matches(ledger, &event.flow, &event.owner))
+		return;
+	if (config.filters && !may_sample(value)) {
+		count_one(&ledger->limited);
+		return;
+	}
+	event.location = key->location;
+	event.reason = key->reason;
+	event.ethertype = key->ethertype;
+	event.bytes = skb->len;
+	event.seq = packet.seq;
+	event.tcp_flags = packet.tcp_flags;
+	record_put(ledger, &event.head, ABI_DROP, sizeof(event));
+}
+
+/* net/core/skbuff.c: kfree_skb_reason(), sk_skb_reason_drop(). Arguments grew: reason in 5.17 (c504e5c2f964 ("net: skb:
+ * introduce kfree_skb_reason()")), receiving socket in 6.11. */
+SEC("?tp_btf/kfree_skb")
+int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
+{
+	struct abi_ledger *ledger = ledger_of(ABI_DROP);
+	struct drop_key key = { .location = (__u64)location };
+	const struct sock *sk = sock_of_skb(skb);
+	struct drop_value *value;
+
+	if (!ledger)
+		return 0;
+	count_one(&ledger->seen);
+	if (config.args[HOOK_KFREE] > 2)
+		key.reason = (__u32)ctx[2];
+	if (config.args[HOOK_KFREE] > 3 && ctx[3])
+		sk = (const struct sock *)ctx[3];
+	device_of_skb(skb, &key.netns, &key.ifindex);
+	if (!key.netns && sk)
+		key.netns = netns_of_common(&sk->__sk_common);
+	if (!place_matches(key.netns, key.ifindex)) {
+		count_one(&ledger->filtered);
+		return 0;
+	}
+	key.ethertype = bpf_ntohs(skb->protocol);
+	key.protocol = protocol_of(skb);
+	value = total_of(ledger, &key);
+	if (!value)
+		return 0;
+	count_one(&value->packets);
+	__sync_fetch_and_add(&value->bytes, skb->len);
+	if (wanted(ABI_DROP))
+		sample(ledger, skb, sk, &key, value);
+	else
+		count_one(&ledger->limited);
+	return 0;
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Do the devices take what they are given, and do receive polls run out of budget? */
+#include "vmlinux.h"
+
+#include "filter.bpf.h"
+#include "nic.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define DEVICES_MAX 4096
+
+/* (netns, device) -> counters of the exceptions. Inserted at the first one, never deleted. Full: the exception is not
+ * reported, counted in map_full. Healthy packets never come here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, DEVICES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct nic_key);
+	__type(value, struct nic_value);
+} devices SEC(".maps");
+
+/* All NAPI polls, per CPU. Never full. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct nic_polls);
+} polls SEC(".maps");
+
+static __always_inline struct nic_value *device_of(const struct net_device *dev, struct nic_key *key)
+{
+	struct net *net = dev->nd_net.net;
+	struct nic_value fresh = {};
+	struct nic_value *value;
+	struct abi_ledger *ledger;
+
+	if (!net)
+		return NULL;
+	key->netns = net->ns.inum;
+	key->ifindex = dev->ifindex;
+	if (!place_matches(key->netns, key->ifindex))
+		return NULL;
+	value = bpf_map_lookup_elem(&devices, key);
+	if (value)
+		return value;
+	ledger = ledger_of(ABI_NIC);
+	if (bpf_map_update_elem(&devices, key, &fresh, BPF_NOEXIST) && ledger)
+		count_one(&ledger->map_full);
+	return bpf_map_lookup_elem(&devices, key);
+}
+
+/* rc is NETDEV_TX_OK (0) nearly always: that path does nothing. NETDEV_TX_BUSY is 0x10. */
+SEC("?tp_btf/net_dev_xmit")
+int BPF_PROG(nic_xmit, struct sk_buff *skb, int rc, struct net_device *dev)
+{
+	struct nic_key key = {};
+	struct nic_value *value;
+
+	if (rc == 0 || !dev)
+		return 0;
+	value = device_of(dev, &key);
+	if (!value)
+		return 0;
+	count_one(rc == 0x10 ? &value->busy : &value->refused);
+	return 0;
+}
+
+/* net/sched/sch_generic.c: dev_watchdog(). */
+SEC("?tp_btf/net_dev_xmit_timeout")
+int BPF_PROG(nic_timeout, struct net_device *dev, int queue)
+{
+	struct abi_ledger *ledger = ledger_of(ABI_NIC);
+	struct nic_key key = {};
+	struct nic_value *value;
+	struct nic_event *event;
+
+	if (!ledger || !dev)
+		return 0;
+	count_one(&ledger->seen);
+	value = device_of(dev, &key);
+	if (!value) {
+		count_one(&ledger->filtered);
+		return 0;
+	}
+	count_one(&value->timeouts);
+	if (!wanted(ABI_NIC)) {
+		count_one(&ledger->limited);
+		return 0;
+	}
+	event = record_begin(ledger, ABI_NIC, bpf_ktime_get_boot_ns(), sizeof(*event));
+	if (!event)
+		return 0;
+	event->netns = key.netns;
+	event->ifindex = key.ifindex;
+	event->queue = queue;
+	event->pad = 0;
+	record_send(event, sizeof(*event));
+	return 0;
+}
+
+/* A poll that used its whole budget had more to do: the CPU does not keep up with that device for the moment. */
+SEC("?tp_btf/napi_poll")
+int BPF_PROG(nic_poll, struct napi_struct *napi, int work, int budget)
+{
+	struct nic_key key = {};
+	struct nic_value *value;
+	struct nic_polls *all;
+	struct net_device *dev;
+	__u32 zero = 0;
+
+	all = bpf_map_lookup_elem(&polls, &zero);
+	if (!all)
+		return 0;
+	all->polls++;
+	all->packets += work;
+	if (work < budget)
+		return 0;
+	dev = napi->dev;
+	if (!dev)
+		return 0;
+	value = device_of(dev, &key);
+	if (value)
+		count_one(&value->polls_full);
+	return 0;
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* How long do packets wait in this host's egress queues, and how full are those? */
+#include "vmlinux.h"
+
+#include "filter.bpf.h"
+#include "owner.bpf.h"
+#include "qdisc.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define QUEUES_MAX 1024
+#define STAMPS 1024 /* power of two */
+
+/* (netns, device, handle, parent) -> sampled facts. Inserted at dequeue, never deleted. Full: the queue is not reported,
+ * counted in map_full. Shared by the CPUs, atomic adds: only one packet in (sample_mask + 1) comes here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, QUEUES_MAX);
+	__type(key, struct qdisc_key);
+	__type(value, struct qdisc_value);
+} queues SEC(".maps");
+
+/* One zeroed value to insert from: too large for a program's stack. Never written. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct qdisc_value);
+} blank SEC(".maps");
+
+/* How many packets each CPU has seen enqueued; decides which one is timed. Never full. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} turns SEC(".maps");
+
+/* Packets under way, direct mapped by address. A slot overwritten by another packet, or never looked at again (only the
+ * first packet of a bulk dequeue passes the hook), is a sample not taken; the next enqueue at that address clears it. */
+struct stamp {
+	__u64 skb;
+	__u64 when_ns;
+};
+struct stamp stamps[STAMPS];
+
+static __always_inline struct stamp *stamp_of(const struct sk_buff *skb)
+{
+	__u64 address = (__u64)skb;
+
+	return &stamps[((address >> 8) ^ (address >> 18)) & (STAMPS - 1)];
+}
+
+/* Fires after a successful enqueue to a root qdisc (net/core/dev.c: dev_qdisc_enqueue()); not when an empty queue is
+ * bypassed, and not in 5.10. */
+SEC("?tp_btf/qdisc_enqueue")
+int BPF_PROG(qdisc_enqueued, struct Qdisc *qdisc, const struct netdev_queue *txq, struct sk_buff *skb)
+{
+	struct stamp *stamp = stamp_of(skb);
+	__u32 zero = 0;
+	__u64 *turn;
+
+	if (stamp->skb == (__u64)skb)
+		stamp->skb = 0;
+	turn = bpf_map_lookup_elem(&turns, &zero);
+	if (!turn || (*turn)++ & config.sample_mask)
+		return 0;
+	stamp->when_ns = bpf_ktime_get_boot_ns();
+	stamp->skb = (__u64)skb;
+	return 0;
+}
+
+static __always_inline __u32 slot_of(__u64 sojourn_ns)
+{
+	__u64 us = sojourn_ns / 1000;
+	__u32 slot = 0;
+
+	for (__u32 i = 0; i < ABI_HIST_SLOTS - 1; i++) {
+		if (us >> i == 0)
+			break;
+		slot = i + 1;
+	}
+	return slot & (ABI_HIST_SLOTS - 1);
+}
+
+static __always_inline struct qdisc_value *queue_of(struct abi_ledger *ledger, const struct qdisc_key *key,
+						    const struct Qdisc *qdisc)
+{
+	struct qdisc_value *value = bpf_map_lookup_elem(&queues, key);
+	const struct Qdisc_ops *ops = qdisc->ops;
+	__u32 zero = 0;
+	void *fresh;
+
+	if (value)
+		return value;
+	fresh = bpf_map_lookup_elem(&blank, &zero);
+	if (!fresh || !ops)
+		return NULL;
+	if (bpf_map_update_elem(&queues, key, fresh, BPF_NOEXIST))
+		count_one(&ledger->map_full);
+	value = bpf_map_lookup_elem(&queues, key);
+	if (!value)
+		return NULL;
+	comm_copy(value->id, ops->id);
+	value->dropped = qdisc->qstats.drops;
+	return value;
+}
+
+static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff *skb, const struct qdisc_key *key,
+				 const struct qdisc_value *value, const struct Qdisc *qdisc, __u64 sojourn)
+{
+	struct sock *sk = sock_of_skb(skb);
+	struct qdisc_event event = {};
+	struct packet packet = {};
+
+	flow_from_skb(&event.flow, &packet, skb);
+	event.flow.netns = key->netns;
+	event.flow.ifindex = key->ifindex;
+	if (sk)
+		owner_from_sock(&event.owner, sk, false);
+	if (!record_matches(ledger, &event.flow, &event.owner))
+		return;
+	event.sojourn_ns = sojourn;
+	event.backlog_bytes = qdisc->qstats.backlog;
+	event.backlog_pkts = qdisc->q.qlen;
+	event.handle = key->handle;
+	event.parent = key->parent;
+	__builtin_memcpy(event.id, value->id, sizeof(event.id));
+	record_put(ledger, &event.head, ABI_QDISC, sizeof(event));
+}
+
+static __always_inline void timed(const struct Qdisc *qdisc, const struct netdev_queue *txq, const struct sk_buff *skb,
+				  __u64 since)
+{
+	struct abi_ledger *ledger = ledger_of(ABI_QDISC);
+	__u64 sojourn = bpf_ktime_get_boot_ns() - since, interval;
+	struct net_device *dev = txq->dev;
+	struct qdisc_key key = { .handle = qdisc->handle, .parent = qdisc->parent };
+	struct qdisc_value *value;
+	struct net *net;
+
+	if (!ledger || !dev)
+		return;
+	net = dev->nd_net.net;
+	if (!net)
+		return;
+	key.netns = net->ns.inum;
+	key.ifindex = dev->ifindex;
+	if (!place_matches(key.netns, key.ifindex))
+		return;
+	value = queue_of(ledger, &key, qdisc);
+	if (!value)
+		return;
+	count_one(&value->timed);
+	__sync_fetch_and_add(&value->sojourn_ns, sojourn);
+	count_one(&value->slots[slot_of(sojourn)]);
+	value->dropped = qdisc->qstats.drops;
+	if (qdisc->qstats.backlog > value->backlog_bytes)
+		value->backlog_bytes = qdisc->qstats.backlog;
+	if (qdisc->q.qlen > value->backlog_pkts)
+		value->backlog_pkts = qdisc->q.qlen;
+	if (sojourn < config.slow_ns)
+		return;
+	count_one(&value->slow);
+	count_one(&ledger->seen);
+	interval = rate_interval();
+	if (!wanted(ABI_QDISC) || value->interval == interval) {
+		count_one(&ledger->limited);
+		return;
+	}
+	value->interval = interval;
+	send(ledger, skb, &key, value, qdisc, sojourn);
+}
+
+/* net/sched/sch_generic.c: dequeue_skb(). skb is NULL when the queue had nothing to give. */
+SEC("?tp_btf/qdisc_dequeue")
+int BPF_PROG(qdisc_dequeued, struct Qdisc *qdisc, const struct netdev_queue *txq, int packets, struct sk_buff *skb)
+{
+	struct stamp *stamp;
+
+	if (!skb)
+		return 0;
+	stamp = stamp_of(skb);
+	if (stamp->skb != (__u64)skb)
+		return 0;
+	stamp->skb = 0;
+	timed(qdisc, txq, skb, stamp->when_ns);
+	return 0;
+}

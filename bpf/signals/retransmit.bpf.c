@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Which TCP segments are sent again, why does TCP think it must, and did the attempt leave the socket at all? */
+#include "vmlinux.h"
+
+#include "filter.bpf.h"
+#include "owner.bpf.h"
+#include "retransmit.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+enum { HOOK_SKB = 0, HOOK_SYNACK = 1 }; /* index into config.args */
+
+/* Before tcp_retransmit_timer() sends, tcp_enter_loss() has set CA_Loss; a tail loss probe goes out in CA_Open while its
+ * timer is still the pending one (net/ipv4/tcp_timer.c, tcp_output.c: tcp_send_loss_probe()). */
+static __always_inline __u32 type_of(__u32 tcp_state, __u32 ca_state, __u32 pending)
+{
+	if (tcp_state == TCP_SYN_SENT || tcp_state == TCP_SYN_RECV)
+		return ABI_RETRANSMIT_SYN;
+	if (ca_state == TCP_CA_LOSS)
+		return ABI_RETRANSMIT_RTO;
+	if (ca_state == TCP_CA_RECOVERY)
+		return ABI_RETRANSMIT_FAST;
+	return pending == ICSK_TIME_LOSS_PROBE ? ABI_RETRANSMIT_TLP : ABI_RETRANSMIT_OTHER;
+}
+
+static __always_inline void describe(struct retransmit_event *event, const struct tcp_sock *tp)
+{
+	event->tcp_state = tp->inet_conn.icsk_inet.sk.__sk_common.skc_state;
+	event->ca_state = BPF_CORE_READ_BITFIELD(&tp->inet_conn, icsk_ca_state);
+	event->attempts = tp->inet_conn.icsk_retransmits;
+	event->type = type_of(event->tcp_state, event->ca_state, tp->inet_conn.icsk_pending);
+	event->life_segs_out = tp->segs_out;
+	event->life_retransmits = tp->total_retrans;
+	event->srtt_us = tp->srtt_us >> 3;
+	event->cwnd = tp->snd_cwnd;
+}
+
+/* net/ipv4/tcp_output.c: __tcp_retransmit_skb(). One call per skb, not per segment. Until 6.16 it fires for successful
+ * attempts only; since 6.17 for failed ones too, with err. Tcp.RetransSegs is the sum of segs plus TcpExt.TCPRetransFail
+ * plus the SYN-ACKs: some failures are counted there, some (-EBUSY: the first copy is still in this host's queue) not. */
+SEC("?tp_btf/tcp_retransmit_skb")
+int BPF_PROG(retransmit_skb, const struct sock *sk, const struct sk_buff *skb)
+{
+	struct abi_ledger *ledger = ledger_of(ABI_RETRANSMIT);
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
+	const struct tcp_skb_cb *cb = (const struct tcp_skb_cb *)skb->cb;
+	struct retransmit_event event = {};
+	int err = 0;
+
+	if (!ledger || !tp)
+		return 0;
+	count_one(&ledger->seen);
+	if (config.args[HOOK_SKB] > 2)
+		err = (int)ctx[2];
+	flow_from_tcp(&event.flow, tp);
+	owner_from_sock(&event.owner, sk, true);
+	describe(&event, tp);
+	event.seq = cb->seq;
+	event.bytes = err ? 0 : cb->end_seq - cb->seq;
+	event.error = err < 0 ? -err : err;
+	event.failed = err != 0;
+	if (!err)
+		event.segs = cb->tcp_gso_segs ? cb->tcp_gso_segs : 1;
+	if (record_matches(ledger, &event.flow, &event.owner))
+		record_put(ledger, &event.head, ABI_RETRANSMIT, sizeof(event));
+	return 0;
+}
+
+/* sk is the listener; the connection is still a request, which is laid out like any sock_common. */
+SEC("?tp_btf/tcp_retransmit_synack")
+int BPF_PROG(retransmit_synack, const struct sock *sk, const struct request_sock *req)
+{
+	struct abi_ledger *ledger = ledger_of(ABI_RETRANSMIT);
+	struct retransmit_event event = {};
+
+	if (!ledger)
+		return 0;
+	count_one(&ledger->seen);
+	flow_from_common(&event.flow, &req->__req_common);
+	owner_from_sock(&event.owner, sk, true);
+	event.type = ABI_RETRANSMIT_SYNACK;
+	event.tcp_state = TCP_NEW_SYN_RECV;
+	event.segs = 1;
+	event.attempts = BPF_CORE_READ_BITFIELD(req, num_timeout);
+	if (record_matches(ledger, &event.flow, &event.owner))
+		record_put(ledger, &event.head, ABI_RETRANSMIT, sizeof(event));
+	return 0;
+}

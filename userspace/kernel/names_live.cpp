@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// Caches are bounded: symbols by the number of drop locations in a kernel, devices by kDevicesMax.
+#include "kernel/names_live.h"
+
+#include "util/time.h"
+
+namespace culprit {
+
+namespace {
+
+constexpr std::size_t kDevicesMax = 16384;
+constexpr std::size_t kSymbolsMax = 16384;
+constexpr std::uint64_t kAskAgainNs = 5'000'000'000;
+
+} // namespace
+
+LiveNames::LiveNames(const Features& features) {
+    x_names.drop_reasons = features.drop_reasons;
+    x_names.reset_reasons = features.reset_reasons;
+    refresh();
+}
+
+void LiveNames::refresh() {
+    std::size_t left_out = 0;
+    x_netns = list_netns(left_out);
+    for (const auto& [inum, netns] : x_netns)
+        if (!netns.name.empty())
+            x_names.netns[inum] = netns.name;
+}
+
+void LiveNames::note_symbol(std::uint64_t address) {
+    if (address && x_names.symbols.size() < kSymbolsMax && !x_names.symbols.contains(address))
+        x_names.symbols[address] = x_symbols.name(address);
+}
+
+void LiveNames::note_device(std::uint32_t netns, std::uint32_t ifindex) {
+    const std::pair key(netns, ifindex);
+    if (!netns || !ifindex || x_names.devices.contains(key) || x_names.devices.size() >= kDevicesMax)
+        return;
+    const std::uint64_t now = boot_now_ns();
+    if (const auto asked = x_missing.find(key); asked != x_missing.end() && now - asked->second < kAskAgainNs)
+        return;
+    if (!x_netns.contains(netns))
+        refresh();
+    const auto known = x_netns.find(netns);
+    if (known != x_netns.end())
+        if (const auto devices = read_devices(known->second))
+            for (const auto& [index, name] : *devices)
+                x_names.devices[{netns, index}] = name;
+    if (x_missing.size() > kDevicesMax)
+        x_missing.clear();
+    if (!x_names.devices.contains(key))
+        x_missing[key] = now;
+}
+
+} // namespace culprit

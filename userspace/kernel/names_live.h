@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// Looks names up in the running kernel, once each, and keeps them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "kernel/features.h"
+#include "kernel/names.h"
+#include "kernel/netns.h"
+#include "kernel/symbols.h"
+
+namespace culprit {
+
+class LiveNames {
+  public:
+    explicit LiveNames(const Features& features);
+
+    /// Everything learnt so far; grows with note_*().
+    const Names& all() const { return x_names; }
+
+    void note_symbol(std::uint64_t address);
+    void note_device(std::uint32_t netns, std::uint32_t ifindex);
+
+    /// The namespaces as last listed; refresh() lists them again.
+    const std::map<std::uint32_t, Netns>& netns() const { return x_netns; }
+    void refresh();
+
+  private:
+    Names x_names;
+    Symbols x_symbols;
+    std::map<std::uint32_t, Netns> x_netns;
+    std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t> x_missing; // device asked for in vain, and when
+};
+
+} // namespace culprit

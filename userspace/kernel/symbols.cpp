@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// /proc/kallsyms: "ffffffff81000000 T _text [module]" per line.
+#include "kernel/symbols.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <memory>
+
+#include <fmt/format.h>
+
+namespace culprit {
+
+namespace {
+
+struct FileClose {
+    void operator()(std::FILE* f) const { std::fclose(f); }
+};
+
+} // namespace
+
+void Symbols::load() {
+    x_loaded = true;
+    const std::unique_ptr<std::FILE, FileClose> file(std::fopen("/proc/kallsyms", "re"));
+    char line[512];
+    while (file && std::fgets(line, sizeof(line), file.get())) {
+        std::uint64_t address = 0;
+        const auto [end, error] = std::from_chars(line, line + sizeof(line), address, 16);
+        if (error != std::errc{} || !address || end[0] != ' ' || !std::string_view("tTwW").contains(end[1]))
+            continue;
+        const std::string_view rest(end + 3);
+        x_symbols.push_back({address, static_cast<std::uint32_t>(x_names.size())});
+        x_names.append(rest.substr(0, rest.find_first_of("\t\n ")));
+        x_names += '\0';
+    }
+    std::ranges::stable_sort(x_symbols, {}, &Symbol::address);
+    x_symbols.shrink_to_fit();
+    x_names.shrink_to_fit();
+}
+
+std::string Symbols::name(std::uint64_t address) {
+    if (!x_loaded)
+        load();
+    const auto after = std::ranges::upper_bound(x_symbols, address, {}, &Symbol::address);
+    if (after == x_symbols.begin())
+        return fmt::format("0x{:x}", address);
+    // several symbols may share an address: the first in the file is the one the kernel prints
+    const std::uint64_t base = std::prev(after)->address;
+    const auto symbol = std::ranges::lower_bound(x_symbols, base, {}, &Symbol::address);
+    return fmt::format("{}+0x{:x}", x_names.c_str() + symbol->name, address - base);
+}
+
+} // namespace culprit

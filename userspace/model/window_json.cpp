@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+// Reads what may come from anybody: every shape is checked, every damage is one error line.
+#include "model/window_json.h"
+
+#include <charconv>
+
+#include <nlohmann/json.hpp>
+
+#include "model/record_json.h"
+#include "util/text.h"
+
+namespace culprit {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kSchema = "culprit.window/1";
+
+Json rows_json(const Table& table) {
+    Json rows = Json::array();
+    for (std::size_t i = 0; i < table.size(); i++) {
+        const RowInfo& info = table.info(i);
+        Json row = {{"count", info.count},
+                    {"when_ns", head_of(table.record(i)).when_ns},
+                    {"cpu", head_of(table.record(i)).cpu},
+                    {"first_ns", info.first_ns},
+                    {"last_ns", info.last_ns}};
+        record_to_raw_json(table.kind(), table.record(i), row);
+        rows.push_back(std::move(row));
+    }
+    return rows;
+}
+
+Json names_json(const Names& names) {
+    Json out = {{"drop_reasons", Json::array()}, {"reset_reasons", Json::array()}, {"symbols", Json::array()},
+                {"devices", Json::array()},      {"netns", Json::array()}};
+    for (const auto& [number, name] : names.drop_reasons)
+        out["drop_reasons"].push_back({number, safe_text(name)});
+    for (const auto& [number, name] : names.reset_reasons)
+        out["reset_reasons"].push_back({number, safe_text(name)});
+    for (const auto& [number, name] : names.symbols)
+        out["symbols"].push_back({number, safe_text(name)});
+    for (const auto& [key, name] : names.devices)
+        out["devices"].push_back({key.first, key.second, safe_text(name)});
+    for (const auto& [number, name] : names.netns)
+        out["netns"].push_back({number, safe_text(name)});
+    return out;
+}
+
+std::string name_from(const Json& json) {
+    const auto bytes = raw_bytes(json.get<std::string>());
+    if (!bytes)
+        throw std::invalid_argument("a name is damaged");
+    return *bytes;
+}
+
+template <typename Map> void numbered_names(const Json& from, Map& into) {
+    for (const Json& entry : from)
+        into[entry.at(0).get<typename Map::key_type>()] = name_from(entry.at(1));
+}
+
+Names names_from(const Json& from) {
+    Names names;
+    numbered_names(from.at("drop_reasons"), names.drop_reasons);
+    numbered_names(from.at("reset_reasons"), names.reset_reasons);
+    numbered_names(from.at("symbols"), names.symbols);
+    numbered_names(from.at("netns"), names.netns);
+    for (const Json& entry : from.at("devices"))
+        names.devices[{entry.at(0).get<std::uint32_t>(), entry.at(1).get<std::uint32_t>()}] = name_from(entry.at(2));
+    return names;
+}
+
+Result<void> read_table(const std::string& name, const Json& rows, Window& window) {
+    const Kind* kind = find_kind(std::string_view(name));
+    if (!kind)
+        return fail(Code::kFailed, "there is no kind of record named " + safe_text(name));
+    Table& table = window.tables.try_emplace(kind->id, *kind).first->second;
+    for (const Json& row : rows) {
+        auto record = record_from_raw_json(*kind, row);
+        if (!record)
+            return std::unexpected(record.error());
+        abi_head head = head_of(*record);
+        head.when_ns = row.at("when_ns").get<std::uint64_t>();
+        head.cpu = row.at("cpu").get<std::uint16_t>();
+        std::memcpy(record->data(), &head, sizeof(head));
+        table.fold(*record, {row.at("count").get<std::uint64_t>(), row.at("first_ns").get<std::uint64_t>(),
+                             row.at("last_ns").get<std::uint64_t>()});
+    }
+    return {};
+}
+
+NetnsCounters counters_from(const Json& from) {
+    NetnsCounters counters;
+    counters.error = name_from(from.at("error"));
+    for (const auto& [name, value] : from.at("growth").items())
+        if (const auto index = find_counter(name))
+            counters.growth[*index] = value.get<std::uint64_t>();
+    return counters;
+}
+
+Result<Window> parse(std::string_view text) {
+    const Json json = Json::parse(text);
+    if (json.at("schema") != kSchema)
+        return fail(Code::kFailed, std::string("not a ") + kSchema + " document");
+    Window window;
+    json.at("from_ns").get_to(window.from_ns);
+    json.at("to_ns").get_to(window.to_ns);
+    json.at("wall_offset_ns").get_to(window.wall_offset_ns);
+    for (const auto& [name, rows] : json.at("tables").items())
+        if (const auto done = read_table(name, rows, window); !done)
+            return std::unexpected(done.error());
+    for (const Json& entry : json.at("counters"))
+        window.counters[entry.at("netns").get<std::uint32_t>()] = counters_from(entry);
+    for (const auto& [name, lost] : json.at("lost").items())
+        if (const Kind* kind = find_kind(std::string_view(name)))
+            window.lost[kind->id] = {lost.at("ring_full"), lost.at("map_full"), lost.at("limited"), lost.at("seen"),
+                                     lost.at("filtered")};
+    window.names = names_from(json.at("names"));
+    return window;
+}
+
+} // namespace
+
+std::string window_to_json(const Window& window) {
+    Json json = {{"schema", kSchema},
+                 {"from_ns", window.from_ns},
+                 {"to_ns", window.to_ns},
+                 {"wall_offset_ns", window.wall_offset_ns},
+                 {"tables", Json::object()},
+                 {"counters", Json::array()},
+                 {"lost", Json::object()},
+                 {"names", names_json(window.names)}};
+    for (const auto& [id, table] : window.tables)
+        json["tables"][table.kind().name] = rows_json(table);
+    for (const auto& [netns, counters] : window.counters) {
+        Json growth = Json::object();
+        for (std::size_t i = 0; i < kCounterNames.size(); i++)
+            if (counters.growth[i])
+                growth[std::string(kCounterNames[i])] = counters.growth[i];
+        json["counters"].push_back({{"netns", netns}, {"error", safe_text(counters.error)}, {"growth", growth}});
+    }
+    for (const auto& [id, lost] : window.lost)
+        if (const Kind* kind = find_kind(id))
+            json["lost"][kind->name] = {{"ring_full", lost.ring_full}, {"map_full", lost.map_full},
+                                        {"limited", lost.limited},     {"seen", lost.seen},
+                                        {"filtered", lost.filtered}};
+    return json.dump();
+}
+
+Result<Window> window_from_json(std::string_view text) {
+    try {
+        return parse(text);
+    } catch (const std::exception& e) {
+        return fail(Code::kFailed, std::string("the window is damaged: ") + safe_text(e.what()));
+    }
+}
+
+} // namespace culprit

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: MIT
+// One bpf_object per signal; the ring, the ledger and the owners are shared by reusing the first one's maps.
+#include "signals/capture.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+
+#include "signals/all.h"
+#include "util/log.h"
+#include "util/unique_fd.h"
+
+namespace culprit {
+
+namespace {
+
+struct ObjectClose {
+    void operator()(bpf_object* o) const { bpf_object__close(o); }
+};
+struct LinkDestroy {
+    void operator()(bpf_link* l) const { bpf_link__destroy(l); }
+};
+struct RingFree {
+    void operator()(ring_buffer* r) const { ring_buffer__free(r); }
+};
+using Object = std::unique_ptr<bpf_object, ObjectClose>;
+using Link = std::unique_ptr<bpf_link, LinkDestroy>;
+
+constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners"};
+
+/// libbpf's messages are for developers: one level lower, and the verifier's log only on --debug.
+int print_libbpf(libbpf_print_level, const char* format, va_list args) {
+    if (!log_enabled(Level::kDebug))
+        return 0;
+    char line[2048];
+    std::vsnprintf(line, sizeof(line), format, args);
+    log(Level::kDebug, line);
+    return 0;
+}
+
+std::string why_not_loaded(int error, const Features& features) {
+    if (error == -EPERM && !(features.capabilities.contains("CAP_BPF") && features.capabilities.at("CAP_BPF")))
+        return "loading needs CAP_BPF and CAP_PERFMON: run as root or with these capabilities";
+    if (error == -EPERM)
+        return "the kernel refused to load it (EPERM): a lockdown or security module is in the way";
+    return sys_error(error, "the kernel refused to load it").what + " (see --debug)";
+}
+
+struct Loaded {
+    const Signal* signal = nullptr;
+    Object object;
+    std::vector<Link> links;
+    std::unique_ptr<Totals> totals;
+};
+
+class ObjectMaps : public MapReader {
+  public:
+    explicit ObjectMaps(bpf_object* object) : x_object(object) {}
+
+    bool each(const char* name, const Each& each) const override {
+        const bpf_map* map = bpf_object__find_map_by_name(x_object, name);
+        if (!map)
+            return false;
+        const bpf_map_type type = bpf_map__type(map);
+        const bool percpu = type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY;
+        const std::size_t cpus = percpu ? static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1)) : 1;
+        const std::size_t stride = (bpf_map__value_size(map) + 7) / 8 * 8;
+        std::vector<std::byte> key(bpf_map__key_size(map)), next(key.size()), values(cpus * stride);
+        const int fd = bpf_map__fd(map);
+        // a key that is deleted under the walk restarts it: bounded by twice the map's size
+        std::size_t left = 2UL * bpf_map__max_entries(map);
+        int error = bpf_map_get_next_key(fd, nullptr, next.data());
+        while (error == 0 && left--) {
+            key = next;
+            if (bpf_map_lookup_elem(fd, key.data(), values.data()) == 0)
+                each(key.data(), values.data(), cpus, stride);
+            error = bpf_map_get_next_key(fd, key.data(), next.data());
+        }
+        return true;
+    }
+
+    bool put(const char* name, const void* key, const void* value) const override {
+        const bpf_map* map = bpf_object__find_map_by_name(x_object, name);
+        if (!map)
+            return false;
+        if (bpf_map__type(map) != BPF_MAP_TYPE_PERCPU_HASH)
+            return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY) == 0;
+        const std::size_t stride = (bpf_map__value_size(map) + 7) / 8 * 8;
+        const auto cpus = static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1));
+        std::vector<std::byte> values(cpus * stride);
+        for (std::size_t cpu = 0; cpu < cpus; cpu++)
+            std::memcpy(values.data() + cpu * stride, value, bpf_map__value_size(map));
+        return bpf_map_update_elem(bpf_map__fd(map), key, values.data(), BPF_NOEXIST) == 0;
+    }
+
+  private:
+    bpf_object* x_object;
+};
+
+} // namespace
+
+struct Capture::Impl {
+    std::vector<Loaded> loaded;
+    std::vector<SignalStatus> status;
+    std::map<std::string, int> shared; // map name -> fd, owned by the object that made it
+    std::unique_ptr<ring_buffer, RingFree> ring;
+    UniqueFd epoll;
+    const RecordSink* sink = nullptr;
+    std::uint64_t rejected = 0;
+
+    static int on_sample(void* self, void* data, std::size_t size);
+    Result<void> start_signal(const Signal& signal, const Features&, const CaptureOptions&, SignalStatus&);
+    Result<void> load(Loaded& into, const Features&, const CaptureOptions&, const SignalStatus&);
+    Result<void> attach(Loaded& into, SignalStatus& status, const CaptureOptions&);
+    void share_maps(bpf_object* object);
+    void open_ring();
+};
+
+int Capture::Impl::on_sample(void* self, void* data, std::size_t size) {
+    auto* impl = static_cast<Impl*>(self);
+    const std::span record(static_cast<const std::byte*>(data), size);
+    if (check_record(record))
+        (*impl->sink)(record);
+    else
+        impl->rejected++;
+    return 0;
+}
+
+void Capture::Impl::share_maps(bpf_object* object) {
+    for (const char* name : kShared)
+        if (bpf_map* map = bpf_object__find_map_by_name(object, name); map && shared.contains(name))
+            bpf_map__reuse_fd(map, shared[name]);
+}
+
+Result<void> Capture::Impl::load(Loaded& into, const Features& features, const CaptureOptions& options,
+                                 const SignalStatus& status) {
+    const std::span<const std::byte> elf = into.signal->elf();
+    LIBBPF_OPTS(bpf_object_open_opts, open, .object_name = into.signal->name);
+    into.object.reset(bpf_object__open_mem(elf.data(), elf.size(), &open));
+    if (!into.object)
+        return std::unexpected(sys_error(errno, "open the BPF object"));
+    bpf_object* object = into.object.get();
+    abi_config config = options.config;
+    config.read_headers = features.may_read_packets();
+    for (const std::uint32_t kind : options.event_kinds)
+        config.kinds |= 1U << kind;
+    for (std::size_t i = 0; i < status.hooks.size(); i++) {
+        config.args[i] = status.hooks[i].arguments;
+        if (bpf_program* program = bpf_object__find_program_by_name(object, into.signal->hooks[i].program))
+            bpf_program__set_autoload(program, config.args[i] != 0);
+    }
+    bpf_map* constants = bpf_object__find_map_by_name(object, ".rodata.config");
+    if (!constants || bpf_map__set_initial_value(constants, &config, sizeof(config)))
+        return fail(Code::kFailed, "the BPF object has no constants of the expected size");
+    share_maps(object);
+    if (const int error = bpf_object__load(object))
+        return fail(error == -EPERM ? Code::kDenied : Code::kFailed, why_not_loaded(error, features));
+    for (const char* name : kShared)
+        if (const bpf_map* map = bpf_object__find_map_by_name(object, name))
+            shared.try_emplace(name, bpf_map__fd(map));
+    return {};
+}
+
+namespace {
+
+/// Runs an iterator program once, over everything.
+Result<void> run_iterator(bpf_program* program) {
+    const Link link(bpf_program__attach_iter(program, nullptr));
+    if (!link)
+        return std::unexpected(sys_error(errno, "attach the file table walk"));
+    const UniqueFd fd(bpf_iter_create(bpf_link__fd(link.get())));
+    if (!fd)
+        return std::unexpected(sys_error(errno, "start the file table walk"));
+    char none[64];
+    while (::read(fd.get(), none, sizeof(none)) > 0) {
+    }
+    return {};
+}
+
+} // namespace
+
+Result<void> Capture::Impl::attach(Loaded& into, SignalStatus& status, const CaptureOptions& options) {
+    for (std::size_t i = 0; i < status.hooks.size(); i++) {
+        const Hook& hook = into.signal->hooks[i];
+        bpf_program* program = bpf_object__find_program_by_name(into.object.get(), hook.program);
+        if (!status.hooks[i].arguments || !program)
+            continue;
+        Result<void> done;
+        if (hook.tracepoint == std::string_view(kTaskFileIterator)) {
+            if (options.walk_sockets)
+                done = run_iterator(program);
+        } else {
+            Link link(bpf_program__attach(program));
+            if (link)
+                into.links.push_back(std::move(link));
+            else
+                done = std::unexpected(sys_error(errno, std::string("attach to ") + hook.tracepoint));
+        }
+        status.hooks[i].attached = done.has_value();
+        if (done)
+            continue;
+        if (hook.required)
+            return done;
+        status.state = State::kDegraded;
+        status.why.push_back(done.error().what + ": " + hook.without);
+    }
+    return {};
+}
+
+Result<void> Capture::Impl::start_signal(const Signal& signal, const Features& features, const CaptureOptions& options,
+                                         SignalStatus& status) {
+    Loaded loading;
+    loading.signal = &signal;
+    if (const auto done = load(loading, features, options, status); !done)
+        return done;
+    if (signal.totals) {
+        loading.totals = signal.totals();
+        loading.totals->take(ObjectMaps(loading.object.get()), 0, [](std::span<const std::byte>) {});
+    }
+    if (const auto done = attach(loading, status, options); !done)
+        return done;
+    loaded.push_back(std::move(loading));
+    return {};
+}
+
+void Capture::Impl::open_ring() {
+    const auto events = shared.find("events");
+    if (events == shared.end() || loaded.empty())
+        return;
+    ring.reset(ring_buffer__new(events->second, &Impl::on_sample, this, nullptr));
+    if (!ring)
+        log(Level::kError, sys_error(errno, "map the ring buffer").what);
+}
+
+Capture::Capture() : x_impl(std::make_unique<Impl>()) {}
+Capture::~Capture() = default;
+Capture::Capture(Capture&&) noexcept = default;
+Capture& Capture::operator=(Capture&&) noexcept = default;
+
+const std::vector<SignalStatus>& Capture::status() const { return x_impl->status; }
+std::uint64_t Capture::rejected() const { return x_impl->rejected; }
+
+void Capture::start(const Features& features, const CaptureOptions& options) {
+    libbpf_set_print(print_libbpf);
+    for (const Signal* signal : all_signals()) {
+        const bool asked = std::ranges::any_of(
+            signal->kinds, [&](const Kind* kind) { return options.event_kinds.contains(kind->id); });
+        const bool owners = signal == all_signals().front();
+        if (!asked && !owners)
+            continue;
+        SignalStatus status = plan_signal(*signal, features);
+        if (status.state != State::kOff) {
+            if (const auto done = x_impl->start_signal(*signal, features, options, status); !done) {
+                status.state = State::kOff;
+                status.why.push_back(done.error().what);
+                for (HookStatus& hook : status.hooks)
+                    hook.attached = false;
+            }
+        }
+        x_impl->status.push_back(std::move(status));
+    }
+    x_impl->open_ring();
+}
+
+Result<std::size_t> Capture::poll(int timeout_ms, const RecordSink& sink) {
+    if (!x_impl->ring) {
+        if (timeout_ms > 0)
+            usleep(static_cast<useconds_t>(timeout_ms) * 1000);
+        return 0;
+    }
+    x_impl->sink = &sink;
+    epoll_event ready{};
+    if (timeout_ms > 0)
+        epoll_wait(ring_buffer__epoll_fd(x_impl->ring.get()), &ready, 1, timeout_ms);
+    const int count = ring_buffer__consume(x_impl->ring.get());
+    if (count < 0)
+        return std::unexpected(sys_error(count, "read the ring buffer"));
+    return static_cast<std::size_t>(count);
+}
+
+void Capture::take_totals(std::uint64_t now_ns, const RecordSink& sink) {
+    for (const Loaded& one : x_impl->loaded)
+        if (one.totals)
+            one.totals->take(ObjectMaps(one.object.get()), now_ns, sink);
+}
+
+Ledgers Capture::ledgers() const {
+    Ledgers sums;
+    if (x_impl->loaded.empty())
+        return sums;
+    const ObjectMaps maps(x_impl->loaded.front().object.get());
+    maps.each("ledgers", [&](const void* key, const std::byte* values, std::size_t cpus, std::size_t stride) {
+        std::uint32_t kind = 0;
+        std::memcpy(&kind, key, sizeof(kind));
+        if (find_kind(kind))
+            sums[kind] = sum_percpu<abi_ledger>(values, cpus, stride);
+    });
+    return sums;
+}
+
+std::vector<ProgramCost> Capture::costs() const {
+    std::vector<ProgramCost> costs;
+    for (const Loaded& one : x_impl->loaded) {
+        bpf_program* program = nullptr;
+        bpf_object__for_each_program(program, one.object.get()) {
+            bpf_prog_info info{};
+            __u32 size = sizeof(info);
+            if (bpf_program__fd(program) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+                continue;
+            costs.push_back({bpf_program__name(program), info.run_cnt, info.run_time_ns});
+        }
+    }
+    return costs;
+}
+
+SignalStatus plan_signal(const Signal& signal, const Features& features) {
+    SignalStatus status{signal.name, State::kOn, {}, {}, {}};
+    const auto off = [&](std::string why) {
+        status.state = State::kOff;
+        status.why.push_back(std::move(why));
+    };
+    for (const Hook& hook : signal.hooks) {
+        const std::uint32_t args = features.args_of(hook.tracepoint);
+        status.hooks.push_back({hook.tracepoint, args, false});
+        if (args) {
+            for (const Argument& argument : hook.arguments)
+                (args >= argument.count ? status.gains : status.why)
+                    .emplace_back(args >= argument.count ? argument.brings : argument.without);
+        } else if (features.has_btf && hook.required) {
+            off(std::string("this kernel has no hook ") + hook.tracepoint);
+        } else if (features.has_btf) {
+            status.why.push_back(std::string("no hook ") + hook.tracepoint + ": " + hook.without);
+        }
+    }
+    if (!features.has_btf)
+        off("this kernel shows no BTF (" + features.btf_error + "): a kernel with CONFIG_DEBUG_INFO_BTF=y is needed");
+    if (status.state == State::kOn && !status.why.empty())
+        status.state = State::kDegraded;
+    return status;
+}
+
+std::vector<std::string> wanted_hooks() {
+    std::vector<std::string> hooks;
+    for (const Signal* signal : all_signals())
+        for (const Hook& hook : signal->hooks)
+            if (hook.tracepoint != std::string_view(kTaskFileIterator))
+                hooks.emplace_back(hook.tracepoint);
+    return hooks;
+}
+
+} // namespace culprit

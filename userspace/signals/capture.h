@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// Loads and attaches the signals' programs, reads the ring and the maps, and says what could not run and why.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "abi/config.h"
+#include "kernel/features.h"
+#include "signals/signal.h"
+#include "util/result.h"
+
+namespace culprit {
+
+enum class State { kOn, kDegraded, kOff };
+
+struct HookStatus {
+    std::string tracepoint;
+    std::uint32_t arguments = 0;
+    bool attached = false;
+};
+
+struct SignalStatus {
+    std::string name;
+    State state = State::kOff;
+    std::vector<HookStatus> hooks;
+    std::vector<std::string> gains;  // what this kernel's variant of the hooks brings
+    std::vector<std::string> why;    // what is missing and what is lost by that; empty when on
+};
+
+/// Sums over all CPUs.
+using Ledgers = std::map<std::uint32_t, abi_ledger>;
+
+struct CaptureOptions {
+    abi_config config{};                 // filters and limits; the rest is filled in per signal
+    std::set<std::uint32_t> event_kinds; // kinds sent through the ring
+    bool walk_sockets = true;            // find the owners of sockets older than us
+};
+
+struct ProgramCost {
+    std::string name;
+    std::uint64_t runs = 0;
+    std::uint64_t ns = 0; // of all runs; 0 unless kernel.bpf_stats_enabled is on
+};
+
+class Capture {
+  public:
+    Capture();
+    ~Capture();
+    Capture(Capture&&) noexcept;
+    Capture& operator=(Capture&&) noexcept;
+
+    /// Signals that own one of the kinds, plus the one that knows the owners. Never fails as a whole: see status().
+    void start(const Features& features, const CaptureOptions& options);
+    const std::vector<SignalStatus>& status() const;
+
+    /// Waits up to timeout_ms for records and hands over all there are, in place: the bytes are gone after the call.
+    /// Returns how many; an error when the ring cannot be read any more.
+    Result<std::size_t> poll(int timeout_ms, const RecordSink& sink);
+
+    /// What the maps counted since the last call, as records.
+    void take_totals(std::uint64_t now_ns, const RecordSink& sink);
+
+    Ledgers ledgers() const;
+    std::uint64_t rejected() const; // samples in the ring that were no record of ours
+    std::vector<ProgramCost> costs() const;
+
+  private:
+    struct Impl;
+    std::unique_ptr<Impl> x_impl;
+};
+
+/// What start() would do: which hooks, without touching the kernel. Pure.
+SignalStatus plan_signal(const Signal& signal, const Features& features);
+
+/// All tracepoints any signal asks for.
+std::vector<std::string> wanted_hooks();
+
+} // namespace culprit

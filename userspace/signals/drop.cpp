@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+// Dropped packets: samples and exact totals.
+#include <cstring>
+#include <string>
+#include <unordered_map>
+
+#include "drop.skel.h"
+#include "signals/all.h"
+
+#include "abi/drop.h"
+
+namespace culprit {
+
+namespace {
+
+constexpr Field kDropFields[] = {
+    CULPRIT_FIELD(drop_event, flow, Type::kFlow, "the packet's source and destination, device and namespace"),
+    CULPRIT_FIELD(drop_event, owner, Type::kOwner, "the process whose packet it was, where a socket is known"),
+    CULPRIT_FIELD(drop_event, reason, Type::kDropReason, "the kernel's reason (Linux 5.17)"),
+    CULPRIT_FIELD(drop_event, location, Type::kSymbol, "where in the kernel"),
+    CULPRIT_FIELD(drop_event, ethertype, Type::kEthertype, "protocol above the link"),
+    CULPRIT_FIELD(drop_event, tcp_flags, Type::kTcpFlags, "flags of the TCP header"),
+    CULPRIT_FIELD(drop_event, seq, Type::kHex, "TCP sequence number"),
+    CULPRIT_FIELD(drop_event, bytes, Type::kBytes, "length of the packet"),
+};
+constexpr Part kDropKey[] = {
+    CULPRIT_PART(drop_event, flow),
+    CULPRIT_PART(drop_event, owner),
+    CULPRIT_PART(drop_event, reason),
+    CULPRIT_PART(drop_event, location),
+};
+constexpr Part kDropSums[] = {CULPRIT_PART(drop_event, bytes)};
+
+constexpr Field kTotalFields[] = {
+    CULPRIT_FIELD(drop_total, netns, Type::kNetns, "network namespace"),
+    CULPRIT_FIELD(drop_total, ifindex, Type::kDevice, "device"),
+    CULPRIT_FIELD(drop_total, reason, Type::kDropReason, "the kernel's reason"),
+    CULPRIT_FIELD(drop_total, location, Type::kSymbol, "where in the kernel"),
+    CULPRIT_FIELD(drop_total, ethertype, Type::kEthertype, "protocol above the link"),
+    CULPRIT_FIELD(drop_total, protocol, Type::kIpProtocol, "protocol above IP"),
+    CULPRIT_FIELD(drop_total, packets, Type::kNumber, "packets dropped"),
+    CULPRIT_FIELD(drop_total, bytes, Type::kBytes, "their bytes"),
+};
+constexpr Part kTotalKey[] = {
+    CULPRIT_PART(drop_total, netns),     CULPRIT_PART(drop_total, ifindex),  CULPRIT_PART(drop_total, reason),
+    CULPRIT_PART(drop_total, location),  CULPRIT_PART(drop_total, ethertype), CULPRIT_PART(drop_total, protocol),
+};
+constexpr Part kTotalSums[] = {CULPRIT_PART(drop_total, packets), CULPRIT_PART(drop_total, bytes)};
+
+constexpr Kind kDrop = {ABI_DROP,    "drop",   "samples of dropped packets", sizeof(drop_event), true,
+                        kDropFields, kDropKey, kDropSums};
+constexpr Kind kDropTotal = {ABI_DROP_TOTAL, "drop_total", "exact number of drops per reason and place",
+                             sizeof(drop_total), false, kTotalFields, kTotalKey, kTotalSums};
+constexpr const Kind* kKinds[] = {&kDrop, &kDropTotal};
+
+constexpr Argument kArguments[] = {
+    {3, "drop reasons", "this kernel gives no drop reason, only the place"},
+    {4, "the receiving socket", "this kernel does not name the receiving socket"},
+};
+constexpr Hook kHooks[] = {{"kfree_skb", "drop_skb", true, "", kArguments}};
+
+class DropTotals : public Totals {
+  public:
+    void take(const MapReader& maps, std::uint64_t now_ns, const RecordSink& sink) override {
+        if (!x_ready) {
+            const drop_key other{};
+            const drop_value zero{};
+            maps.put("drops", &other, &zero); // where keys beyond the map's size go
+            x_ready = true;
+        }
+        maps.each("drops", [&](const void* key, const std::byte* values, std::size_t cpus, std::size_t stride) {
+            report(*static_cast<const drop_key*>(key), sum_percpu<drop_value>(values, cpus, stride), now_ns, sink);
+        });
+    }
+
+  private:
+    struct Seen {
+        std::uint64_t packets = 0, bytes = 0;
+    };
+
+    void report(const drop_key& key, const drop_value& now, std::uint64_t now_ns, const RecordSink& sink) {
+        Seen& seen = x_seen[std::string(reinterpret_cast<const char*>(&key), sizeof(key))];
+        if (now.packets == seen.packets)
+            return;
+        drop_total total{};
+        total.head = {now_ns, ABI_DROP_TOTAL, sizeof(total), 0};
+        total.location = key.location;
+        total.packets = now.packets - seen.packets;
+        total.bytes = now.bytes - seen.bytes;
+        total.reason = key.reason;
+        total.netns = key.netns;
+        total.ifindex = key.ifindex;
+        total.ethertype = key.ethertype;
+        total.protocol = key.protocol;
+        seen = {now.packets, now.bytes};
+        sink(bytes_of(total));
+    }
+
+    bool x_ready = false;
+    std::unordered_map<std::string, Seen> x_seen; // as many as the kernel's map has keys
+};
+
+} // namespace
+
+const Signal drop_signal = {"drop", "which packets are dropped here, where and why", &elf_of<drop_skel>, kHooks, kKinds,
+                            [] { return std::unique_ptr<Totals>(new DropTotals); }};
+
+} // namespace culprit

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// Thin wrappers over clock_gettime and the calendar.
+#include "util/time.h"
+
+#include <cmath>
+#include <ctime>
+
+#include <fmt/format.h>
+
+#include "util/text.h"
+
+namespace culprit {
+
+namespace {
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+
+std::int64_t read_clock(clockid_t id) {
+    timespec ts{};
+    clock_gettime(id, &ts);
+    return static_cast<std::int64_t>(ts.tv_sec) * kSecond + ts.tv_nsec;
+}
+
+} // namespace
+
+std::uint64_t boot_now_ns() { return static_cast<std::uint64_t>(read_clock(CLOCK_BOOTTIME)); }
+
+std::int64_t wall_offset_ns() { return read_clock(CLOCK_REALTIME) - read_clock(CLOCK_BOOTTIME); }
+
+std::string rfc3339(std::int64_t wall_ns) {
+    const std::time_t seconds = wall_ns / kSecond;
+    std::tm tm{};
+    gmtime_r(&seconds, &tm);
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                       tm.tm_hour, tm.tm_min, tm.tm_sec, wall_ns % kSecond / 1'000'000);
+}
+
+std::optional<std::uint64_t> parse_duration_ns(std::string_view text) {
+    const std::size_t digits = text.find_first_not_of("0123456789");
+    const auto number = to_number(text.substr(0, digits));
+    const std::string_view unit = digits == std::string_view::npos ? "s" : text.substr(digits);
+    std::uint64_t scale = 0;
+    if (unit == "ms")
+        scale = 1'000'000;
+    else if (unit == "s")
+        scale = kSecond;
+    else if (unit == "m")
+        scale = 60ULL * kSecond;
+    else if (unit == "h")
+        scale = 3600ULL * kSecond;
+    constexpr std::uint64_t kLongest = 366ULL * 24 * 3600 * kSecond;
+    if (!number || !scale || *number == 0 || *number > kLongest / scale)
+        return std::nullopt;
+    return *number * scale;
+}
+
+} // namespace culprit

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// Clocks: everything is measured in boot time (it runs through suspend and is never set) and becomes wall time when shown.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace culprit {
+
+std::uint64_t boot_now_ns();
+
+/// CLOCK_REALTIME minus CLOCK_BOOTTIME at this moment: add it to a boot time to get wall time.
+std::int64_t wall_offset_ns();
+
+/// RFC 3339 in UTC with milliseconds: 2026-01-31T23:59:59.123Z.
+std::string rfc3339(std::int64_t wall_ns);
+
+/// "500ms", "10s", "5m", "2h" or a bare number of seconds; nullopt for anything else or zero.
+std::optional<std::uint64_t> parse_duration_ns(std::string_view text);
+
+} // namespace culprit

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Shapes that some kernels have instead of the ones in vmlinux.h; libbpf strips what follows the three underscores.
+ * Included by vmlinux.h inside its attribute block. */
+#ifndef CULPRIT_FLAVORS_H
+#define CULPRIT_FLAVORS_H
+
+/* 5.10 before 5.10.262: the pointer to the cgroup is a number with flag bits
+ * (8520e224f547 ("bpf, cgroups: Fix cgroup v2 fallback on v1/v2 mixed mode") changed it, and was backported). */
+struct sock_cgroup_data___v5_10 {
+	u64 val;
+};
+
+/* For bpf_core_enum_value_exists(): helpers younger than the oldest kernel. */
+enum bpf_func_id___young {
+	BPF_FUNC_get_current_task_btf___young = 158,
+	BPF_FUNC_sock_from_file___young = 162,
+};
+
+#endif
