@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+// What a detector says: one fault, who is to blame, how it is known, what to do and how to check the repair.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "abi/event.h"
+#include "model/window.h"
+#include "signals/capture.h"
+
+namespace culprit {
+
+enum class Severity { kInfo, kWarning, kCritical };
+enum class Layer { kPhysical, kDataLink, kNetwork, kTransport, kApplication };
+inline constexpr const char* kLayerNames[] = {"physical", "data link", "network", "transport", "application"};
+inline constexpr const char* kSeverityNames[] = {"info", "warning", "critical"};
+
+struct Evidence {
+    std::string text;
+    std::optional<double> value;
+    std::string unit;
+    std::string source; // hook, counter or file the value comes from
+};
+
+struct Advice {
+    std::string text;
+    std::string command; // may be empty
+};
+
+/// A process: to blame, or hurt. tgid is 0 when unknown, and provenance says so.
+struct Party {
+    abi_owner owner{};
+    std::uint32_t netns = 0;
+};
+
+struct Where {
+    std::string local, remote, device, kernel, reason; // empty when not applicable
+    std::uint32_t netns = 0;
+};
+
+struct Finding {
+    std::string id;
+    Layer layer = Layer::kTransport;
+    Severity severity = Severity::kWarning;
+    double confidence = 0; // 0 to 1
+    std::string title;
+    std::optional<Party> culprit;  // nobody when no process is to blame
+    std::vector<Party> affected;   // the processes that suffer, worst first, at most 5
+    Where where;
+    std::uint64_t first_ns = 0; // boot time
+    std::uint64_t count = 0;
+    double rate_per_s = 0;
+    std::vector<Evidence> evidence;
+    std::vector<Advice> advice;
+    std::string verify; // arguments of `culprit` that re-check this finding
+};
+
+/// All that a detector may look at.
+struct Facts {
+    Window total;                     // of the whole run
+    std::span<const Window> windows;  // its course, oldest first
+};
+
+/// A kernel counter against what the hooks saw.
+struct Reconciled {
+    std::string counter;
+    std::uint32_t netns = 0;
+    std::uint64_t kernel = 0;
+    std::uint64_t explained = 0;
+    std::string note; // why a remainder is to be expected; empty when it is not
+    std::int64_t unexplained() const { return static_cast<std::int64_t>(kernel) - static_cast<std::int64_t>(explained); }
+};
+
+enum class LayerStatus { kClear, kSuspect, kUnknown };
+inline constexpr const char* kLayerStatusNames[] = {"clear", "suspect", "unknown"};
+
+struct LayerVerdict {
+    Layer layer = Layer::kPhysical;
+    LayerStatus status = LayerStatus::kUnknown;
+    std::vector<std::string> checked, not_checked;
+};
+
+enum class Outcome { kHealthy, kFindings, kIncomplete };
+inline constexpr const char* kOutcomeNames[] = {"healthy", "findings", "incomplete"};
+
+struct SelfCost {
+    double cpu_percent = 0; // of one core, over the run
+    std::uint64_t rss_bytes = 0;
+    std::vector<ProgramCost> programs;
+};
+
+struct Verdict {
+    std::string host, kernel;
+    std::uint64_t from_ns = 0, to_ns = 0;
+    std::int64_t wall_offset_ns = 0;
+    Outcome outcome = Outcome::kIncomplete;
+    std::vector<Finding> findings; // by severity, then confidence
+    std::vector<LayerVerdict> layers;
+    std::vector<Reconciled> reconciliation;
+    std::vector<std::string> reconciliation_gaps; // namespaces that could not be read, and why
+    std::map<std::uint32_t, Lost> lost;           // by kind
+    std::vector<std::string> incomplete;          // why the verdict may miss something
+    std::string scope;                            // "12 connections attempted, 340 closed, 4 processes, 2 namespaces"
+    Names names;
+    SelfCost self;
+};
+
+using Detector = std::vector<Finding> (*)(const Facts&);
+
+/// All detectors, causes before symptoms folded, sorted.
+std::vector<Finding> detect_all(const Facts& facts);
+
+std::vector<Finding> detect_local_drop(const Facts& facts);
+std::vector<Finding> detect_packet_loss(const Facts& facts);
+std::vector<Finding> detect_conn_refused(const Facts& facts);
+std::vector<Finding> detect_connect_timeout(const Facts& facts);
+std::vector<Finding> detect_rst_storm(const Facts& facts);
+
+/// Known finding ids, for --only.
+std::span<const std::string_view> finding_ids();
+
+std::vector<Reconciled> reconcile(const Facts& facts);
+
+struct VerdictInput {
+    Facts facts;
+    std::vector<SignalStatus> status;
+    bool filtered = false;         // the user narrowed the view: counters of whole namespaces do not compare
+    std::string only;              // one finding id; empty for all
+};
+Verdict judge(const VerdictInput& input);
+
+// Shared by detectors.
+std::string percent(double ratio);                         // "5.1 %"
+bool same_process(const abi_owner& a, const abi_owner& b); // pid and start time
+void add_party(std::vector<Party>& into, const Party& party); // once each, at most 5
+
+} // namespace culprit
