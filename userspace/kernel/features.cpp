@@ -43,7 +43,7 @@ std::string strip_prefix(std::string name) {
 }
 
 void read_enum(const btf* btf, const btf_type* type, std::map<std::uint32_t, std::string>& into) {
-    const btf_enum* values = btf_enum(type);
+    const struct btf_enum* values = btf_enum(type);
     for (int i = 0; i < btf_vlen(type); i++) {
         const char* name = btf__name_by_offset(btf, values[i].name_off);
         if (name && *name && !std::string_view(name).ends_with("_MAX"))

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// Live capture to Windows: drains the ring, takes the totals, reads the kernel's counters, adds the names.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "kernel/names_live.h"
+#include "model/window.h"
+#include "signals/capture.h"
+#include "signals/note_names.h"
+#include "util/result.h"
+
+namespace culprit {
+
+class Collector {
+  public:
+    Collector(Capture& capture, LiveNames& names) : x_capture(capture), x_names(names) {}
+
+    /// What happened before this moment is not in any window.
+    void begin();
+    /// Waits for records at most timeout_ms; they go to the window under way.
+    Result<void> poll(int timeout_ms);
+    /// Ends the window under way and begins the next.
+    Result<Window> cut();
+
+  private:
+    void take(std::span<const std::byte> record);
+    void read_all_counters(bool first);
+    void count_lost();
+    void add_names(Window& window);
+
+    Capture& x_capture;
+    LiveNames& x_names;
+    Window x_now;
+    std::vector<std::vector<std::byte>> x_later; // records younger than the end of the window being cut
+    std::uint64_t x_end_ns = UINT64_MAX;
+    std::map<std::uint32_t, Counters> x_counters; // as last read
+    Ledgers x_ledgers;
+};
+
+} // namespace culprit

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// `culprit doctor`: loads and attaches everything for real, reports, and lets go again.
+#include <algorithm>
+
+#include "app/commands.h"
+#include "util/time.h"
+
+namespace culprit {
+
+int run_doctor(const Options& options) {
+    DoctorReport report;
+    report.version = CULPRIT_VERSION;
+    const std::uint64_t began = boot_now_ns();
+    report.features = read_features(wanted_hooks(), options.hidden_hooks);
+    Capture capture;
+    capture.start(report.features, {.event_kinds = all_event_kinds()});
+    report.start_ms = static_cast<double>(boot_now_ns() - began) / 1e6;
+    report.signals = capture.status();
+    print_data(options.json() ? doctor_json(report) : doctor_text(report, style_of(options)));
+    const bool any = std::ranges::any_of(report.signals, [](const SignalStatus& s) { return s.state != State::kOff; });
+    return any ? kExitHealthy : kExitFailed;
+}
+
+} // namespace culprit

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+// Wiring: options to commands, signals to a flag, and what commands share.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fmt/format.h>
+
+#include "app/commands.h"
+#include "util/log.h"
+#include "util/text.h"
+#include "util/time.h"
+
+namespace culprit {
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+namespace {
+
+void on_signal(int) { stop_requested = 1; }
+
+void catch_signals() {
+    struct sigaction action {};
+    action.sa_handler = on_signal; // no SA_RESTART: a wait ends at once
+    for (const int number : {SIGINT, SIGTERM})
+        sigaction(number, &action, nullptr);
+}
+
+int run(const Options& options) {
+    if (options.debug)
+        set_log_level(Level::kDebug);
+    catch_signals();
+    switch (options.command) {
+    case Command::kDiagnose: return run_diagnose(options);
+    case Command::kWatch: return run_watch(options);
+    case Command::kDoctor: return run_doctor(options);
+    case Command::kNone: break;
+    }
+    return kExitUsage;
+}
+
+} // namespace
+
+bool print_data(const std::string& text) {
+    return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+}
+
+int print_error(const Error& error) {
+    log(Level::kError, error.what);
+    return error.code == Code::kUsage ? kExitUsage : kExitFailed;
+}
+
+Style style_of(const Options& options) {
+    const char* none = std::getenv("NO_COLOR");
+    const bool terminal = isatty(STDOUT_FILENO) && !(none && *none);
+    return {.color = options.color == "always" || (options.color == "auto" && terminal), .json = options.json()};
+}
+
+std::set<std::uint32_t> all_event_kinds() {
+    std::set<std::uint32_t> kinds;
+    for (const Signal* signal : all_signals())
+        for (const Kind* kind : signal->kinds)
+            if (kind->event)
+                kinds.insert(kind->id);
+    return kinds;
+}
+
+Result<Session> start_session(const Options& options, const std::set<std::uint32_t>& kinds, bool for_people) {
+    // a stream shows single packets; a verdict needs a few of each kind, the totals are exact anyway
+    constexpr std::uint32_t kSamplesStream = 256, kSamplesVerdict = 16, kTimedOneIn = 32;
+    auto config = resolve_filters(options.filters);
+    if (!config)
+        return std::unexpected(config.error());
+    config->samples = for_people ? kSamplesStream : kSamplesVerdict;
+    config->sample_mask = kTimedOneIn - 1;
+    config->slow_ns = 100'000'000;
+    Session session;
+    const std::uint64_t began = boot_now_ns();
+    session.features = read_features(wanted_hooks(), options.hidden_hooks);
+    session.capture.start(session.features, {.config = *config, .event_kinds = kinds});
+    session.start_ms = static_cast<double>(boot_now_ns() - began) / 1e6;
+    log(Level::kDebug, fmt::format("attached after {:.1f} ms", session.start_ms));
+    const auto& all = session.capture.status();
+    const bool any = std::ranges::any_of(all, [](const SignalStatus& s) { return s.state != State::kOff; });
+    if (!any)
+        return fail(Code::kUnsupported, fmt::format("no signal can run: {}; see culprit doctor",
+                                                    all.empty() || all.front().why.empty() ? "no reason known"
+                                                                                           : all.front().why.front()));
+    return session;
+}
+
+} // namespace culprit
+
+int main(int argc, char** argv) {
+    const auto options = culprit::parse_options(argc, argv);
+    return options ? culprit::run(*options) : options.error();
+}

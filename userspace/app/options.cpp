@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+// Command line to Options, and filters to the constants the programs are loaded with.
+#include "app/options.h"
+
+#include <arpa/inet.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "detect/finding.h"
+#include "kernel/netns.h"
+#include "util/text.h"
+#include "util/time.h"
+
+namespace culprit {
+
+namespace {
+
+constexpr const char* kEpilog = "Exit codes: 0 done and healthy, 1 could not do it or the verdict is incomplete,\n"
+                                "2 wrong usage, 3 done and there are findings of severity warning or critical.";
+
+void add_output(CLI::App& app, Options& o) {
+    app.add_option("--output", o.output, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+    app.add_option("--color", o.color, "auto, always or never (NO_COLOR is honoured)")
+        ->check(CLI::IsMember({"auto", "always", "never"}))
+        ->capture_default_str();
+    app.add_option("--disable-hook", o.hidden_hooks, "treat a kernel hook as absent, e.g. kfree_skb; may be repeated");
+    app.add_flag("--debug", o.debug, "messages of libbpf and the verifier on stderr");
+}
+
+void add_filters(CLI::App& app, Filters& f) {
+    app.add_option("--pid", f.pid, "owner's process id")->check(CLI::Range(1U, 4194304U));
+    app.add_option("--comm", f.comm, "owner's process name, at most 15 bytes")
+        ->check([](const std::string& s) { return s.size() > 15 ? "longer than 15 bytes" : std::string(); });
+    app.add_option("--cgroup", f.cgroup, "owner's cgroup v2: path below its mount, or id");
+    app.add_option("--netns", f.netns, "network namespace: name, or inode number");
+    app.add_option("--port", f.port, "port at either end")->check(CLI::Range(1, 65535));
+    app.add_option("--addr", f.addr, "address or CIDR at either end");
+    app.add_option("--dev", f.dev, "network device, in --netns or the own namespace");
+}
+
+CLI::Option* add_for(CLI::App& app, Options& o, const std::string& text) {
+    return app.add_option_function<std::string>(
+        "--for",
+        [&o](const std::string& given) {
+            const auto ns = parse_duration_ns(given);
+            if (!ns)
+                throw CLI::ValidationError("--for", "'" + safe_text(given) + "' is not a duration like 500ms, 10s, 5m");
+            o.for_ns = *ns;
+        },
+        text);
+}
+
+std::string check_kind(const std::string& name) {
+    const Kind* kind = find_kind(std::string_view(name));
+    if (kind && kind->event)
+        return {};
+    std::string known;
+    for (const Signal* signal : all_signals())
+        for (const Kind* k : signal->kinds)
+            if (k->event)
+                known += (known.empty() ? "" : ", ") + std::string(k->name);
+    return "no signal named '" + safe_text(name) + "'; there are " + known;
+}
+
+std::string check_finding(const std::string& id) {
+    if (std::ranges::find(finding_ids(), std::string_view(id)) != finding_ids().end())
+        return {};
+    return fmt::format("no finding named '{}'; there are {}", safe_text(id), fmt::join(finding_ids(), ", "));
+}
+
+Result<void> resolve_addr(const std::string& text, abi_config& config) {
+    const std::size_t slash = text.find('/');
+    const std::string host = text.substr(0, slash);
+    const bool v6 = host.find(':') != std::string::npos;
+    config.addr_family = v6 ? AF_INET6 : AF_INET;
+    const unsigned longest = v6 ? 128 : 32;
+    const auto prefix = slash == std::string::npos ? std::uint64_t{longest} : to_number(text.substr(slash + 1));
+    if (inet_pton(config.addr_family, host.c_str(), config.addr) != 1 || !prefix || *prefix > longest)
+        return fail(Code::kUsage, "--addr: '" + safe_text(text) + "' is not an address or CIDR");
+    for (std::size_t bit = 0; bit < *prefix; bit++)
+        config.addr_mask[bit / 8] = static_cast<__u8>(config.addr_mask[bit / 8] | (0x80U >> bit % 8));
+    for (std::size_t i = 0; i < sizeof(config.addr); i++)
+        config.addr[i] &= config.addr_mask[i];
+    config.filters |= ABI_FILTER_ADDR;
+    return {};
+}
+
+Result<Netns> find_netns(const std::string& text) {
+    std::size_t left_out = 0;
+    const auto all = list_netns(left_out);
+    const auto number = to_number(text);
+    for (const auto& [inum, netns] : all)
+        if ((number && *number == inum) || netns.name == text || (text.empty() && inum == own_netns()))
+            return netns;
+    return fail(Code::kFailed, "--netns: there is no network namespace '" + safe_text(text) + "' here (see ip netns)");
+}
+
+Result<std::uint64_t> find_cgroup(const std::string& text) {
+    if (const auto id = to_number(text))
+        return *id;
+    for (const char* mount : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"}) {
+        struct stat st {};
+        // only a cgroup v2 folder has this file
+        const std::string path = text.starts_with(mount) ? text : mount + ("/" + text);
+        if (stat((path + "/cgroup.controllers").c_str(), &st) == 0 && stat(path.c_str(), &st) == 0)
+            return st.st_ino;
+    }
+    return fail(Code::kFailed, "--cgroup: there is no cgroup v2 '" + safe_text(text) + "'");
+}
+
+Result<void> resolve_place(const Filters& f, abi_config& config) {
+    if (f.netns.empty() && f.dev.empty())
+        return {};
+    const auto netns = find_netns(f.netns);
+    if (!netns)
+        return std::unexpected(netns.error());
+    config.netns = netns->inum;
+    config.filters |= ABI_FILTER_NETNS;
+    if (f.dev.empty())
+        return {};
+    const auto devices = read_devices(*netns);
+    if (!devices)
+        return std::unexpected(devices.error());
+    for (const auto& [ifindex, name] : *devices)
+        if (name == f.dev)
+            config.ifindex = ifindex;
+    if (!config.ifindex)
+        return fail(Code::kFailed, "--dev: there is no device '" + safe_text(f.dev) + "' in that network namespace");
+    config.filters |= ABI_FILTER_DEV;
+    return {};
+}
+
+} // namespace
+
+bool Filters::any() const {
+    return pid || port || !(comm.empty() && cgroup.empty() && netns.empty() && addr.empty() && dev.empty());
+}
+
+Result<abi_config> resolve_filters(const Filters& f) {
+    abi_config config{};
+    if (f.pid) {
+        config.tgid = f.pid;
+        config.filters |= ABI_FILTER_TGID;
+    }
+    if (!f.comm.empty()) {
+        std::memcpy(config.comm, f.comm.data(), std::min(f.comm.size(), sizeof(config.comm) - 1));
+        config.filters |= ABI_FILTER_COMM;
+    }
+    if (f.port) {
+        config.port = f.port;
+        config.filters |= ABI_FILTER_PORT;
+    }
+    if (!f.cgroup.empty()) {
+        const auto id = find_cgroup(f.cgroup);
+        if (!id)
+            return std::unexpected(id.error());
+        config.cgroup_id = *id;
+        config.filters |= ABI_FILTER_CGROUP;
+    }
+    if (!f.addr.empty())
+        if (const auto done = resolve_addr(f.addr, config); !done)
+            return std::unexpected(done.error());
+    if (const auto done = resolve_place(f, config); !done)
+        return std::unexpected(done.error());
+    return config;
+}
+
+std::expected<Options, int> parse_options(int argc, char** argv) {
+    Options o;
+    CLI::App app("Which process, which socket and which place in the kernel is to blame for this host's network trouble?",
+                 "culprit");
+    app.set_version_flag("--version", CULPRIT_VERSION);
+    app.footer(kEpilog);
+    app.require_subcommand(1);
+    CLI::App* diagnose = app.add_subcommand("diagnose", "watch for a while, then a verdict layer by layer");
+    add_for(*diagnose, o, "how long to watch (default 10s)");
+    diagnose->add_option("--only", o.only, "report only this finding")->check(check_finding);
+    diagnose->add_option("--save", o.save, "write what was seen to a file for --replay");
+    diagnose->add_option("--replay", o.replay, "judge what --save wrote, without touching the kernel");
+    add_filters(*diagnose, o.filters);
+    add_output(*diagnose, o);
+    CLI::App* watch = app.add_subcommand("watch", "live stream of events");
+    watch->add_option("signal", o.kinds, "connect, close, retransmit, reset, drop, qdisc, nic; default all")
+        ->check(check_kind);
+    add_for(*watch, o, "stop after this time (default: at SIGINT)");
+    watch->add_flag("--all", o.all, "also drops that are normal life");
+    add_filters(*watch, o.filters);
+    add_output(*watch, o);
+    CLI::App* doctor = app.add_subcommand("doctor", "what this kernel offers, and what is missing and why");
+    add_output(*doctor, o);
+    try {
+        app.parse(argc, argv);
+        if (!o.replay.empty() && (!o.save.empty() || o.filters.any() || o.for_ns))
+            throw CLI::ValidationError("--replay", "goes with --only, --output and --color only");
+    } catch (const CLI::ParseError& e) {
+        const int code = app.exit(e);
+        return std::unexpected(code == 0 ? 0 : 2);
+    }
+    o.command = *diagnose ? Command::kDiagnose : *watch ? Command::kWatch : Command::kDoctor;
+    if (o.command == Command::kDiagnose && !o.for_ns)
+        o.for_ns = 10'000'000'000;
+    return o;
+}
+
+} // namespace culprit

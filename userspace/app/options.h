@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// What the user asked for. The only CLI11 user is options.cpp.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kernel/features.h"
+#include "signals/capture.h"
+#include "util/result.h"
+
+namespace culprit {
+
+enum class Command { kNone, kDiagnose, kWatch, kDoctor };
+
+/// As typed; nothing looked up yet.
+struct Filters {
+    std::uint32_t pid = 0;
+    std::string comm, cgroup, netns, addr, dev;
+    std::uint16_t port = 0;
+    bool any() const;
+};
+
+struct Options {
+    Command command = Command::kNone;
+    std::uint64_t for_ns = 0; // 0: until a signal arrives
+    std::string output = "text", color = "auto";
+    Filters filters;
+    std::set<std::string> hidden_hooks;
+    bool debug = false;
+    bool all = false;               // watch: normal life too
+    std::vector<std::string> kinds; // watch
+    std::string only;               // diagnose
+    std::string save, replay;       // diagnose
+    bool json() const { return output == "json"; }
+};
+
+/// Either options, or an exit code because help or a usage error was printed.
+std::expected<Options, int> parse_options(int argc, char** argv);
+
+/// Looks the filters up on this host (names of namespaces, devices, cgroups).
+Result<abi_config> resolve_filters(const Filters& filters);
+
+} // namespace culprit

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+// connect-timeout. Claim: a process's connection attempts get no answer. Evidence: attempts that timed out or were given up
+// after repeated SYNs, attempts still waiting. Looks alike: a refused connection (answered), a drop on this host
+// (local-drop explains it and this is not reported), an attempt that fails before a SYN is sent.
+#include <map>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include "detect/finding.h"
+#include "detect/flows.h"
+#include "detect/thresholds.h"
+#include "model/format.h"
+
+namespace culprit {
+
+namespace {
+
+struct Attempts {
+    Party party;
+    abi_flow flow{};
+    std::uint64_t ok = 0, timed_out = 0, given_up = 0, syn_repeats = 0, waiting = 0, first_ns = 0;
+};
+
+using Key = std::tuple<std::uint32_t, std::uint32_t, std::uint64_t, std::string>;
+
+Attempts& entry(std::map<Key, Attempts>& found, const abi_flow& flow, const abi_owner& owner) {
+    Attempts& a = found[{flow.netns, owner.tgid, owner.start_ns, destination(flow)}];
+    a.party = {owner, flow.netns};
+    a.flow = flow;
+    return a;
+}
+
+void earlier(std::uint64_t& first, std::uint64_t candidate) {
+    if (!first || candidate < first)
+        first = candidate;
+}
+
+std::map<Key, Attempts> collect(const Window& total) {
+    std::map<Key, Attempts> found;
+    for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT)) {
+        Attempts& a = entry(found, attempt.flow, attempt.owner);
+        if (attempt.result == ABI_RESULT_OK) {
+            a.ok += info.count;
+            continue;
+        }
+        const bool silent = attempt.error == ETIMEDOUT;
+        a.timed_out += silent ? info.count : 0;
+        a.given_up += attempt.result == ABI_RESULT_ABANDONED ? info.count : 0;
+        if (silent || attempt.result == ABI_RESULT_ABANDONED)
+            earlier(a.first_ns, info.first_ns);
+    }
+    for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT)) {
+        if (again.type != ABI_RETRANSMIT_SYN)
+            continue;
+        Attempts& a = entry(found, again.flow, again.owner);
+        a.syn_repeats += again.segs;
+        a.waiting++; // the flow is in the key: one row per attempt
+        earlier(a.first_ns, info.first_ns);
+    }
+    return found;
+}
+
+bool is_fault(const Attempts& a) {
+    // given up at once, no SYN repeated: the process changed its mind
+    const std::uint64_t failed = a.timed_out + std::min(a.given_up, a.waiting);
+    const double share = failed ? double(failed) / double(failed + a.ok) : 0;
+    if (failed >= threshold::kUnansweredMin && share >= threshold::kUnansweredShare)
+        return true;
+    return !a.ok && a.syn_repeats >= threshold::kSynRepeatsMin;
+}
+
+} // namespace
+
+std::vector<Finding> detect_connect_timeout(const Facts& facts) {
+    const LocalDrops drops = find_local_drops(facts.total);
+    std::vector<Finding> findings;
+    for (const auto& [key, a] : collect(facts.total)) {
+        if (!is_fault(a) || drops.of_destination(a.flow))
+            continue;
+        const std::string to = destination(a.flow);
+        Finding finding{.id = "connect-timeout", .severity = a.ok ? Severity::kWarning : Severity::kCritical};
+        finding.confidence = a.ok ? 0.8 : 0.9;
+        finding.title = fmt::format("{} gets no answer when it connects to {}", owner_name(a.party.owner), to);
+        finding.culprit = a.party;
+        finding.where = {.remote = to, .netns = a.party.netns};
+        finding.first_ns = a.first_ns;
+        finding.count = std::max(a.timed_out + a.given_up, a.waiting);
+        finding.rate_per_s = facts.total.seconds() > 0 ? double(finding.count) / facts.total.seconds() : 0;
+        finding.evidence.push_back({fmt::format("{} attempts timed out, {} were given up by the process, {} succeeded",
+                                                a.timed_out, a.given_up, a.ok),
+                                    double(a.timed_out + a.given_up), "attempts", "inet_sock_set_state"});
+        finding.evidence.push_back({fmt::format("{} SYNs were sent again, by {} attempts", a.syn_repeats, a.waiting),
+                                    double(a.syn_repeats), "SYNs", "tcp_retransmit_skb"});
+        finding.evidence.push_back({"no drop of these packets on this host", std::nullopt, "", "kfree_skb"});
+        finding.advice.push_back({"the destination is down, filtered, or its answers are lost on the way",
+                                  fmt::format("mtr -rwzc 20 {}", address(a.flow, false))});
+        finding.verify = fmt::format("diagnose --only connect-timeout --port {} --for 30s", a.flow.remote_port);
+        findings.push_back(std::move(finding));
+    }
+    return findings;
+}
+
+} // namespace culprit

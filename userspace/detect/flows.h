@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// Joins what happened to the same conversation at different hooks: a dropped packet, and the socket that sends it again.
+#pragma once
+
+#include <netinet/in.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "abi/connection.h"
+#include "abi/drop.h"
+#include "abi/retransmit.h"
+#include "model/window.h"
+
+namespace culprit {
+
+/// Both ends and the protocol, the same text whichever end looks. Namespaces are left out on purpose: the drop may happen
+/// in another one of this host's than the socket.
+std::string conversation(const abi_flow& flow);
+
+/// Destination of a connection attempt: remote address and port.
+std::string destination(const abi_flow& flow);
+
+struct DropPlace {
+    std::uint32_t reason = 0, netns = 0;
+    std::uint64_t location = 0;
+    auto operator<=>(const DropPlace&) const = default;
+};
+
+/// Conversations whose packets were sampled at a place that is not normal life.
+struct LocalDrops {
+    std::map<std::string, DropPlace> by_conversation;
+    std::map<std::string, DropPlace> by_destination; // of dropped TCP SYNs
+
+    const DropPlace* of(const abi_flow& flow) const;
+    const DropPlace* of_destination(const abi_flow& flow) const;
+};
+
+LocalDrops find_local_drops(const Window& total);
+
+bool is_benign(std::uint32_t reason, std::uint64_t location, const Names& names);
+
+} // namespace culprit

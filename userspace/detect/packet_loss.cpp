@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+// packet-loss. Claim: segments of this process are lost beyond this host. Evidence: segments sent again, less those the
+// receiver reports as duplicates (DSACK, RFC 2883: sent again for nothing), less those of flows seen dropped on this
+// host; against all segments sent. Looks alike: reordering and probes into a closed window (all DSACKed), local drops,
+// handshakes that repeat (connect-timeout).
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "detect/finding.h"
+#include "detect/flows.h"
+#include "detect/thresholds.h"
+#include "model/format.h"
+
+namespace culprit {
+
+namespace {
+
+struct Loser {
+    Party party;
+    std::uint64_t segs = 0, first_ns = 0;
+    std::uint64_t life_segs = 0, life_again = 0; // of the sockets that lost something
+    std::array<std::uint64_t, 6> by_type{};
+    std::map<std::string, std::uint64_t> peers;
+};
+
+using Key = std::tuple<std::uint32_t, std::uint32_t, std::uint64_t>; // netns, pid, start
+
+struct NetnsLoss {
+    std::uint64_t segs = 0;      // sent again, handshakes left out
+    std::uint64_t spurious = 0;  // of them reported as duplicates
+    std::uint64_t sent = 0;      // all segments
+    double real_share() const { return segs ? 1 - double(std::min(spurious, segs)) / double(segs) : 0; }
+};
+
+bool is_handshake(std::uint32_t type) { return type == ABI_RETRANSMIT_SYN || type == ABI_RETRANSMIT_SYNACK; }
+
+std::map<Key, Loser> collect(const Window& total, std::map<std::uint32_t, NetnsLoss>& netns) {
+    std::map<Key, Loser> losers;
+    const LocalDrops drops = find_local_drops(total);
+    for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT)) {
+        if (!again.segs || is_handshake(again.type))
+            continue;
+        netns[again.flow.netns].segs += again.segs;
+        if (drops.of(again.flow))
+            continue;
+        Loser& loser = losers[{again.flow.netns, again.owner.tgid, again.owner.start_ns}];
+        loser.party = {again.owner, again.flow.netns};
+        loser.segs += again.segs;
+        loser.first_ns = loser.first_ns ? std::min(loser.first_ns, info.first_ns) : info.first_ns;
+        loser.by_type[again.type] += again.segs;
+        loser.peers[address(again.flow, false)] += again.segs;
+        if (again.type == ABI_RETRANSMIT_RTO || again.type == ABI_RETRANSMIT_FAST) {
+            loser.life_segs += again.life_segs_out;
+            loser.life_again += again.life_retransmits;
+        }
+    }
+    for (auto& [inum, loss] : netns)
+        if (const auto it = total.counters.find(inum); it != total.counters.end()) {
+            loss.spurious = it->second.growth[counter("TcpExt.TCPDSACKRecvSegs")];
+            loss.sent = it->second.growth[counter("Tcp.OutSegs")];
+        }
+    return losers;
+}
+
+std::string mix(const Loser& loser) {
+    return fmt::format("{} by fast retransmit, {} by timeout, {} by tail loss probe", loser.by_type[ABI_RETRANSMIT_FAST],
+                       loser.by_type[ABI_RETRANSMIT_RTO], loser.by_type[ABI_RETRANSMIT_TLP]);
+}
+
+std::string top_peers(const Loser& loser) {
+    std::vector<std::pair<std::uint64_t, std::string>> sorted;
+    for (const auto& [peer, segs] : loser.peers)
+        sorted.emplace_back(segs, peer);
+    std::ranges::sort(sorted, std::greater{});
+    std::string text;
+    for (std::size_t i = 0; i < std::min<std::size_t>(sorted.size(), 3); i++)
+        text += fmt::format("{}{} ({})", i ? ", " : "", sorted[i].second, sorted[i].first);
+    return sorted.size() > 3 ? text + fmt::format(" and {} more", sorted.size() - 3) : text;
+}
+
+Finding describe(const Loser& loser, const NetnsLoss& loss, double ratio, double real, const Window& total) {
+    Finding finding{.id = "packet-loss"};
+    finding.severity = ratio >= threshold::kLossRatioCritical ? Severity::kCritical : Severity::kWarning;
+    finding.confidence = loss.sent ? 0.9 : 0.6;
+    const std::string peer = loser.peers.size() == 1 ? loser.peers.begin()->first
+                                                     : fmt::format("{} peers", loser.peers.size());
+    finding.title = fmt::format("{} loses {} of its segments beyond this host, towards {}", owner_name(loser.party.owner),
+                                percent(ratio), peer);
+    add_party(finding.affected, loser.party);
+    finding.where.remote = loser.peers.size() == 1 ? peer : "";
+    finding.where.netns = loser.party.netns;
+    finding.first_ns = loser.first_ns;
+    finding.count = static_cast<std::uint64_t>(real);
+    finding.rate_per_s = total.seconds() > 0 ? real / total.seconds() : 0;
+    finding.evidence.push_back({fmt::format("{} segments sent again: {}", loser.segs, mix(loser)),
+                                static_cast<double>(loser.segs), "segments", "tcp_retransmit_skb"});
+    if (loss.sent) {
+        const double all = double(loss.segs) / double(loss.sent);
+        finding.evidence.push_back({fmt::format("retransmission ratio of the namespace {} ({} of {} segments sent)",
+                                                percent(all), loss.segs, loss.sent),
+                                    all, "ratio", "tcp_retransmit_skb / Tcp.OutSegs"});
+    }
+    finding.evidence.push_back({fmt::format("{} of them were for nothing, by the receivers' word", loss.spurious),
+                                static_cast<double>(loss.spurious), "segments", "TcpExt.TCPDSACKRecvSegs"});
+    finding.evidence.push_back({"no drop of these flows on this host", std::nullopt, "", "kfree_skb"});
+    finding.evidence.push_back({"peers by segments sent again: " + top_peers(loser), std::nullopt, "", "tcp_retransmit_skb"});
+    if (double(loser.by_type[ABI_RETRANSMIT_RTO]) > threshold::kTimeoutShareBurst * double(loser.segs))
+        finding.evidence.push_back({"most losses were found only by the timer: bursts, or the tail of a transfer",
+                                    std::nullopt, "", "tcp_retransmit_skb"});
+    finding.advice.push_back({"the path to the peer loses packets: check its links, both directions, hop by hop",
+                              loser.peers.size() ? "mtr -rwzc 100 " + loser.peers.begin()->first : ""});
+    finding.verify = "diagnose --only packet-loss --for 30s";
+    return finding;
+}
+
+} // namespace
+
+std::vector<Finding> detect_packet_loss(const Facts& facts) {
+    std::map<std::uint32_t, NetnsLoss> netns;
+    std::vector<Finding> findings;
+    for (const auto& [key, loser] : collect(facts.total, netns)) {
+        const NetnsLoss& loss = netns[std::get<0>(key)];
+        const double real = double(loser.segs) * loss.real_share();
+        const double of_netns = loss.sent ? real / double(loss.sent) : 0;
+        const double own = loser.life_segs ? double(loser.life_again) / double(loser.life_segs) * loss.real_share() : 0;
+        const bool own_counts = real >= double(threshold::kLossSegsOwnRatio) && own >= threshold::kLossRatioCritical;
+        if (real < double(threshold::kLossSegsMin) || (of_netns < threshold::kLossRatioWarning && !own_counts))
+            continue;
+        findings.push_back(describe(loser, loss, std::max(of_netns, own_counts ? own : 0), real, facts.total));
+    }
+    return findings;
+}
+
+} // namespace culprit

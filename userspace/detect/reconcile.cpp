@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// Compares what the hooks saw with the kernel's own counters, per namespace, and says what remains.
+#include "abi/reset.h"
+#include "detect/finding.h"
+#include "detect/flows.h"
+#include "model/format.h"
+
+namespace culprit {
+
+namespace {
+
+using Sums = std::map<std::uint32_t, std::array<std::uint64_t, kCounterNames.size()>>;
+
+void add_retransmits(const Window& total, Sums& sums) {
+    for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
+        sums[again.flow.netns][counter("Tcp.RetransSegs")] += again.segs;
+    // failed attempts that are counted all the same have a counter of their own (net/ipv4/tcp_output.c)
+    for (const auto& [netns, counters] : total.counters)
+        sums[netns][counter("Tcp.RetransSegs")] += counters.growth[counter("TcpExt.TCPRetransFail")];
+}
+
+void add_connections(const Window& total, Sums& sums) {
+    for (const auto& [closed, info] : total.rows<close_event>(ABI_CLOSE)) {
+        constexpr std::uint32_t kEstablished = 1, kSynRecv = 3, kCloseWait = 8;
+        if (closed.last_state == kEstablished || closed.last_state == kCloseWait)
+            sums[closed.flow.netns][counter("Tcp.EstabResets")] += info.count;
+        if (closed.last_state == kSynRecv)
+            sums[closed.flow.netns][counter("Tcp.AttemptFails")] += info.count;
+    }
+    for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT))
+        if (attempt.result == ABI_RESULT_ERROR)
+            sums[attempt.flow.netns][counter("Tcp.AttemptFails")] += info.count;
+}
+
+void add_resets(const Window& total, Sums& sums) {
+    for (const auto& [reset, info] : total.rows<reset_event>(ABI_RESET))
+        if (reset.direction == ABI_SENT)
+            sums[reset.flow.netns][counter("Tcp.OutRsts")] += info.count;
+}
+
+/// Every place that counts InErrs drops the segment with one of these reasons (net/ipv4/tcp_ipv4.c, tcp_input.c). A
+/// repeated SYN counts in ESTABLISHED only.
+void add_input_errors(const Window& total, Sums& sums) {
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        const std::string reason = drop_reason(drop.reason, total.names);
+        const bool tcp = drop.protocol == IPPROTO_TCP;
+        if (tcp && (reason == "TCP_CSUM" || reason == "PKT_TOO_SMALL"))
+            sums[drop.netns][counter("Tcp.InErrs")] += drop.packets;
+    }
+}
+
+struct Compared {
+    std::size_t counter;
+    const char* note; // shown when something remains
+};
+
+constexpr Compared kCompared[] = {
+    {counter("Tcp.RetransSegs"), ""},
+    {counter("Tcp.OutRsts"), "kernels before 6.10 give no trace of resets without a socket"},
+    {counter("Tcp.AttemptFails"), "resets of half-open requests are counted by the kernel without a trace"},
+    {counter("Tcp.EstabResets"), ""},
+    {counter("Tcp.InErrs"), "repeated SYNs of established connections are counted without a place of their own"},
+};
+
+} // namespace
+
+std::vector<Reconciled> reconcile(const Facts& facts) {
+    Sums sums;
+    add_retransmits(facts.total, sums);
+    add_connections(facts.total, sums);
+    add_resets(facts.total, sums);
+    add_input_errors(facts.total, sums);
+    std::vector<Reconciled> rows;
+    for (const auto& [netns, counters] : facts.total.counters) {
+        if (!counters.error.empty())
+            continue;
+        for (const Compared& compared : kCompared) {
+            Reconciled row{std::string(kCounterNames[compared.counter]), netns, counters.growth[compared.counter],
+                           sums[netns][compared.counter], ""};
+            if (row.unexplained())
+                row.note = compared.note;
+            if (row.kernel || row.explained)
+                rows.push_back(std::move(row));
+        }
+    }
+    return rows;
+}
+
+} // namespace culprit

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// Every number a detector compares with, and where it comes from.
+#pragma once
+
+#include <cstdint>
+
+namespace culprit::threshold {
+
+// packet-loss. Operator's guide: loss of 2.5 % is red. 1 % hurts TCP throughput visibly (Mathis et al. 1997, rate ~ 1/sqrt(p)),
+// while the 0.1 % of an ordinary Internet path does not.
+inline constexpr double kLossRatioWarning = 0.01;
+inline constexpr double kLossRatioCritical = 0.025;
+inline constexpr std::uint64_t kLossSegsMin = 10;        // fewer prove nothing
+inline constexpr std::uint64_t kLossSegsOwnRatio = 30;   // from here a process's own ratio counts, whatever others send
+inline constexpr double kTimeoutShareBurst = 0.5;        // most losses found only by the timer: bursts or tails
+
+// local-drop: packets of flows that are seen to suffer, or of a known socket.
+inline constexpr std::uint64_t kDropHurtMin = 5;    // with at least one suffering flow
+inline constexpr std::uint64_t kDropSocketMin = 50; // of sockets, no retransmission needed (UDP)
+inline constexpr std::uint64_t kDropInfoMin = 100;  // nobody seen to suffer: worth knowing only
+
+// conn-refused. An optional endpoint that refuses now and then is healthy.
+inline constexpr std::uint64_t kRefusedMin = 10;
+inline constexpr double kRefusedPerSecond = 0.5;
+inline constexpr double kRefusedShare = 0.5; // of the attempts to that destination
+
+// connect-timeout.
+inline constexpr std::uint64_t kUnansweredMin = 3;
+inline constexpr double kUnansweredShare = 0.5;
+inline constexpr std::uint64_t kSynRepeatsMin = 5; // SYNs sent again with no attempt answered
+
+// rst-storm. Health checks reset without data and are left out before these apply.
+inline constexpr std::uint64_t kResetMin = 20;
+inline constexpr double kResetPerSecond = 2;
+inline constexpr double kResetShare = 0.3; // of the connections of that service that ended
+
+} // namespace culprit::threshold

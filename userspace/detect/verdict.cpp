@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// From findings to one verdict: what was found, what was ruled out layer by layer, and what could not be looked at.
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "abi/reset.h"
+#include "detect/finding.h"
+#include "detect/flows.h"
+#include "model/format.h"
+
+namespace culprit {
+
+namespace {
+
+const SignalStatus* status_of(const VerdictInput& input, std::string_view name) {
+    const auto it = std::ranges::find(input.status, name, &SignalStatus::name);
+    return it == input.status.end() ? nullptr : &*it;
+}
+
+/// One thing a layer's verdict rests on.
+struct Check {
+    Layer layer;
+    const char* signal; // "" for what no signal of this version looks at
+    const char* text;
+    bool essential; // without it the layer cannot be called clear
+};
+
+constexpr Check kChecks[] = {
+    {Layer::kPhysical, "nic", "transmissions refused by the driver, hung transmit queues", true},
+    {Layer::kPhysical, "", "link errors, carrier, speed: no signal reads the device counters yet", true},
+    {Layer::kDataLink, "qdisc", "waiting time and backlog of egress queues", true},
+    {Layer::kDataLink, "drop", "drops by qdisc, tc, XDP, bridge and neighbour code", true},
+    {Layer::kDataLink, "", "failed neighbours without a drop, duplicate addresses: no signal yet", false},
+    {Layer::kNetwork, "drop", "drops by routing, firewall, fragmentation", true},
+    {Layer::kNetwork, "", "connects refused for want of a route: the kernel sends no packet, no signal yet", false},
+    {Layer::kTransport, "connection", "results of connection attempts, endings of connections", true},
+    {Layer::kTransport, "retransmit", "retransmissions by kind, process and peer", true},
+    {Layer::kTransport, "reset", "resets sent and received", true},
+    {Layer::kTransport, "drop", "drops in TCP and UDP", true},
+    {Layer::kTransport, "", "listen queues, TIME_WAIT, windows: no signal yet", false},
+    {Layer::kApplication, "", "DNS, slow and hung processes: no signal yet", true},
+};
+
+std::vector<LayerVerdict> layers_of(const VerdictInput& input, const std::vector<Finding>& findings) {
+    std::vector<LayerVerdict> layers;
+    for (const Layer layer : {Layer::kPhysical, Layer::kDataLink, Layer::kNetwork, Layer::kTransport, Layer::kApplication}) {
+        LayerVerdict verdict{layer, LayerStatus::kClear, {}, {}};
+        for (const Check& check : kChecks) {
+            if (check.layer != layer)
+                continue;
+            const SignalStatus* status = *check.signal ? status_of(input, check.signal) : nullptr;
+            if (status && status->state != State::kOff) {
+                verdict.checked.emplace_back(check.text);
+                continue;
+            }
+            const std::string why = status && !status->why.empty() ? status->why.front() : "the signal was not asked for";
+            verdict.not_checked.push_back(*check.signal ? fmt::format("{} because {}", check.text, why) : check.text);
+            if (check.essential)
+                verdict.status = LayerStatus::kUnknown;
+        }
+        const bool found = std::ranges::any_of(
+            findings, [&](const Finding& f) { return f.layer == layer && f.severity != Severity::kInfo; });
+        if (found)
+            verdict.status = LayerStatus::kSuspect;
+        layers.push_back(std::move(verdict));
+    }
+    return layers;
+}
+
+std::vector<std::string> gaps_of(const VerdictInput& input) {
+    std::vector<std::string> gaps;
+    for (const SignalStatus& status : input.status)
+        if (status.state == State::kOff)
+            gaps.push_back(fmt::format("signal {} is off: {}", status.name,
+                                       status.why.empty() ? "unknown reason" : status.why.front()));
+    for (const auto& [id, lost] : input.facts.total.lost) {
+        const Kind* kind = find_kind(id);
+        if (kind && lost.ring_full)
+            gaps.push_back(fmt::format("{} of {} {} records were lost (ring buffer full)", lost.ring_full, lost.seen,
+                                       kind->name));
+        if (kind && lost.map_full)
+            gaps.push_back(fmt::format("{} entries for {} records were refused (kernel map full)", lost.map_full,
+                                       kind->name));
+    }
+    return gaps;
+}
+
+std::string scope_of(const Window& total) {
+    std::set<std::pair<std::uint32_t, std::uint64_t>> processes;
+    std::set<std::uint32_t> netns;
+    std::uint64_t attempts = 0, closed = 0;
+    const auto note = [&](const abi_flow& flow, const abi_owner& owner) {
+        if (owner.tgid)
+            processes.emplace(owner.tgid, owner.start_ns);
+        if (flow.netns)
+            netns.insert(flow.netns);
+    };
+    for (const auto& [row, info] : total.rows<connect_event>(ABI_CONNECT)) {
+        attempts += info.count;
+        note(row.flow, row.owner);
+    }
+    for (const auto& [row, info] : total.rows<close_event>(ABI_CLOSE)) {
+        closed += info.count;
+        note(row.flow, row.owner);
+    }
+    for (const auto& [row, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
+        note(row.flow, row.owner);
+    return fmt::format("{} connections attempted, {} ended, {} processes in {} network namespaces seen", attempts, closed,
+                       processes.size(), netns.size());
+}
+
+} // namespace
+
+Verdict judge(const VerdictInput& input) {
+    const Window& total = input.facts.total;
+    Verdict verdict;
+    verdict.from_ns = total.from_ns;
+    verdict.to_ns = total.to_ns;
+    verdict.wall_offset_ns = total.wall_offset_ns;
+    verdict.findings = detect_all(input.facts);
+    if (!input.only.empty())
+        std::erase_if(verdict.findings, [&](const Finding& f) { return f.id != input.only; });
+    verdict.layers = layers_of(input, verdict.findings);
+    if (input.filtered)
+        verdict.reconciliation_gaps.emplace_back("counters are of whole namespaces and do not compare with a filtered view");
+    else
+        verdict.reconciliation = reconcile(input.facts);
+    for (const auto& [netns, counters] : total.counters)
+        if (!counters.error.empty() && verdict.reconciliation_gaps.size() < 8)
+            verdict.reconciliation_gaps.push_back(
+                fmt::format("network namespace {}: {}", netns_name(netns, total.names), counters.error));
+    verdict.lost = total.lost;
+    verdict.incomplete = gaps_of(input);
+    verdict.scope = scope_of(total);
+    verdict.names = total.names;
+    const bool found = std::ranges::any_of(verdict.findings, [](const Finding& f) { return f.severity != Severity::kInfo; });
+    verdict.outcome = found                          ? Outcome::kFindings
+                      : !verdict.incomplete.empty() ? Outcome::kIncomplete
+                                                    : Outcome::kHealthy;
+    return verdict;
+}
+
+} // namespace culprit

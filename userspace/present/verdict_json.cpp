@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+// The public contract "culprit.diagnosis/1": members may be added, none may change or go.
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "model/format.h"
+#include "present/layout.h"
+#include "present/present.h"
+#include "util/text.h"
+#include "util/time.h"
+
+namespace culprit {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(safe_once(text)); }
+
+Json number_or_null(std::uint32_t number) { return number ? Json(number) : Json(nullptr); }
+
+Json texts(const std::vector<std::string>& list) {
+    Json out = Json::array();
+    for (const std::string& text : list)
+        out.push_back(safe_once(text));
+    return out;
+}
+
+template <typename List, typename Make> Json array_of(const List& list, const Make& make) {
+    Json out = Json::array();
+    for (const auto& element : list)
+        out.push_back(make(element));
+    return out;
+}
+
+std::string wall_time(const Verdict& verdict, std::uint64_t boot_ns) {
+    return rfc3339(static_cast<std::int64_t>(boot_ns) + verdict.wall_offset_ns);
+}
+
+/// Container and program file are not in the records yet: null says that they are not known.
+Json party_json(const Party& party) {
+    const abi_owner& owner = party.owner;
+    Json out;
+    out["pid"] = number_or_null(owner.tgid);
+    out["comm"] = owner.tgid ? Json(safe_text(until_nul(owner.comm))) : Json(nullptr);
+    out["exe"] = nullptr;
+    out["cgroup"] = owner.cgroup_id ? Json(fmt::format("id:{}", owner.cgroup_id)) : Json(nullptr);
+    out["container"] = nullptr;
+    out["netns"] = number_or_null(party.netns);
+    out["provenance"] = provenance(owner.provenance);
+    return out;
+}
+
+Json where_json(const Where& where) {
+    return {{"local", text_or_null(where.local)},   {"remote", text_or_null(where.remote)},
+            {"device", text_or_null(where.device)}, {"kernel", text_or_null(where.kernel)},
+            {"reason", text_or_null(where.reason)}, {"netns", number_or_null(where.netns)}};
+}
+
+Json evidence_json(const Evidence& evidence) {
+    const bool has_value = evidence.value && std::isfinite(*evidence.value);
+    return {{"text", safe_once(evidence.text)},
+            {"value", has_value ? Json(*evidence.value) : Json(nullptr)},
+            {"unit", text_or_null(evidence.unit)},
+            {"source", text_or_null(evidence.source)}};
+}
+
+Json advice_json(const Advice& advice) {
+    return {{"text", safe_once(advice.text)}, {"command", text_or_null(advice.command)}};
+}
+
+Json finding_json(const Verdict& verdict, const Finding& finding) {
+    Json out;
+    out["id"] = finding.id;
+    out["layer"] = kLayerNames[static_cast<std::size_t>(finding.layer)];
+    out["severity"] = kSeverityNames[static_cast<std::size_t>(finding.severity)];
+    out["confidence"] = finite(finding.confidence);
+    out["title"] = safe_once(finding.title);
+    out["culprit"] = finding.culprit ? party_json(*finding.culprit) : Json(nullptr);
+    out["affected"] = array_of(finding.affected, party_json);
+    out["where"] = where_json(finding.where);
+    out["first_seen"] = wall_time(verdict, finding.first_ns);
+    out["count"] = finding.count;
+    out["rate_per_s"] = finite(finding.rate_per_s);
+    out["evidence"] = array_of(finding.evidence, evidence_json);
+    out["advice"] = array_of(finding.advice, advice_json);
+    out["verify"] = finding.verify.empty() ? Json(nullptr) : Json("culprit " + safe_once(finding.verify));
+    return out;
+}
+
+Json layer_json(const LayerVerdict& layer) {
+    return {{"layer", kLayerNames[static_cast<std::size_t>(layer.layer)]},
+            {"status", kLayerStatusNames[static_cast<std::size_t>(layer.status)]},
+            {"checked", texts(layer.checked)},
+            {"not_checked", texts(layer.not_checked)}};
+}
+
+Json reconciled_json(const Reconciled& row) {
+    Json out = {{"counter", row.counter},
+                {"netns", number_or_null(row.netns)},
+                {"kernel", row.kernel},
+                {"explained", row.explained},
+                {"unexplained", row.unexplained()}};
+    if (!row.note.empty())
+        out["note"] = safe_once(row.note);
+    return out;
+}
+
+Json lost_json(const std::map<std::uint32_t, Lost>& lost) {
+    std::uint64_t events = 0;
+    Json kinds = Json::object();
+    for (const auto& [id, of_kind] : lost) {
+        events += of_kind.ring_full;
+        kinds[kind_name(id)] = {{"seen", of_kind.seen},
+                                {"ring_full", of_kind.ring_full},
+                                {"limited", of_kind.limited},
+                                {"filtered", of_kind.filtered},
+                                {"map_full", of_kind.map_full}};
+    }
+    return {{"events", events}, {"by_kind", kinds}};
+}
+
+Json program_json(const ProgramCost& program) {
+    Json ns_per_run = nullptr;
+    if (program.ns && program.runs)
+        ns_per_run = static_cast<double>(program.ns) / static_cast<double>(program.runs);
+    return {{"name", safe_once(program.name)}, {"runs", program.runs}, {"ns_per_run", ns_per_run}};
+}
+
+} // namespace
+
+std::string verdict_json(const Verdict& verdict) {
+    Json out;
+    out["schema"] = "culprit.diagnosis/1";
+    out["host"] = safe_once(verdict.host);
+    out["kernel"] = safe_once(verdict.kernel);
+    out["from"] = wall_time(verdict, verdict.from_ns);
+    out["to"] = wall_time(verdict, verdict.to_ns);
+    out["verdict"] = kOutcomeNames[static_cast<std::size_t>(verdict.outcome)];
+    out["scope"] = safe_once(verdict.scope);
+    out["incomplete"] = texts(verdict.incomplete);
+    out["findings"] =
+        array_of(verdict.findings, [&](const Finding& finding) { return finding_json(verdict, finding); });
+    out["layers"] = array_of(verdict.layers, layer_json);
+    out["reconciliation"] = array_of(verdict.reconciliation, reconciled_json);
+    out["reconciliation_gaps"] = texts(verdict.reconciliation_gaps);
+    out["lost"] = lost_json(verdict.lost);
+    out["self"] = {{"cpu_percent", finite(verdict.self.cpu_percent)},
+                   {"rss_bytes", verdict.self.rss_bytes},
+                   {"programs", array_of(verdict.self.programs, program_json)}};
+    return out.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+} // namespace culprit
