@@ -11,8 +11,8 @@
 #include "consts.bpf.h"
 #include "event.h"
 
-/* The object's constants; userspace fills them before load, then they are frozen. */
-const volatile struct abi_config config SEC(".rodata.config") = {};
+/* The object's constants; userspace fills them before load, then they are frozen. Static, so that no skeleton spells its type. */
+static const volatile struct abi_config config SEC(".rodata.config") = {};
 
 /* Records, in the order of reservation. Full: the record is counted in ring_full and lost. */
 struct {

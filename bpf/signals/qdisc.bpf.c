@@ -42,7 +42,7 @@ struct stamp {
 	__u64 skb;
 	__u64 when_ns;
 };
-struct stamp stamps[STAMPS];
+static struct stamp stamps[STAMPS];
 
 static __always_inline struct stamp *stamp_of(const struct sk_buff *skb)
 {

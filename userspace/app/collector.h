@@ -31,12 +31,14 @@ class Collector {
     void read_all_counters(bool first);
     void count_lost();
     void add_names(Window& window);
+    std::uint64_t boundary(std::span<const std::byte> record) const;
 
     Capture& x_capture;
     LiveNames& x_names;
     Window x_now;
     std::vector<std::vector<std::byte>> x_later; // records younger than the end of the window being cut
-    std::uint64_t x_end_ns = UINT64_MAX;
+    bool x_cutting = false;
+    std::map<std::uint32_t, std::uint64_t> x_read_ns; // when each namespace's counters were last read
     std::map<std::uint32_t, Counters> x_counters; // as last read
     Ledgers x_ledgers;
 };

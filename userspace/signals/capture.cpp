@@ -11,6 +11,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 
 #include "signals/all.h"
 #include "util/log.h"
@@ -57,6 +58,13 @@ struct Loaded {
     Object object;
     std::vector<Link> links;
     std::unique_ptr<Totals> totals;
+};
+
+/// A signal on its way: planned, then loaded, then attached.
+struct Loading {
+    SignalStatus status;
+    Loaded loaded;
+    Result<void> done;
 };
 
 class ObjectMaps : public MapReader {
@@ -107,18 +115,19 @@ class ObjectMaps : public MapReader {
 
 struct Capture::Impl {
     std::vector<Loaded> loaded;
-    std::vector<SignalStatus> status;
+    std::vector<Object> retired; // loaded but not attached: may own a shared map
+    std::vector<SignalStatus> all_status;
     std::map<std::string, int> shared; // map name -> fd, owned by the object that made it
     std::unique_ptr<ring_buffer, RingFree> ring;
-    UniqueFd epoll;
     const RecordSink* sink = nullptr;
     std::uint64_t rejected = 0;
 
     static int on_sample(void* self, void* data, std::size_t size);
-    Result<void> start_signal(const Signal& signal, const Features&, const CaptureOptions&, SignalStatus&);
-    Result<void> load(Loaded& into, const Features&, const CaptureOptions&, const SignalStatus&);
+    void load_all(std::vector<Loading>& all, const Features&, const CaptureOptions&);
+    Result<void> load(Loaded& into, const Features&, const CaptureOptions&, const SignalStatus&) const;
     Result<void> attach(Loaded& into, SignalStatus& status, const CaptureOptions&);
-    void share_maps(bpf_object* object);
+    void share_maps(bpf_object* object) const;
+    void remember_shared(bpf_object* object);
     void open_ring();
 };
 
@@ -132,14 +141,20 @@ int Capture::Impl::on_sample(void* self, void* data, std::size_t size) {
     return 0;
 }
 
-void Capture::Impl::share_maps(bpf_object* object) {
+void Capture::Impl::share_maps(bpf_object* object) const {
+    for (const auto& [name, fd] : shared)
+        if (bpf_map* map = bpf_object__find_map_by_name(object, name.c_str()))
+            bpf_map__reuse_fd(map, fd);
+}
+
+void Capture::Impl::remember_shared(bpf_object* object) {
     for (const char* name : kShared)
-        if (bpf_map* map = bpf_object__find_map_by_name(object, name); map && shared.contains(name))
-            bpf_map__reuse_fd(map, shared[name]);
+        if (const bpf_map* map = bpf_object__find_map_by_name(object, name))
+            shared.try_emplace(name, bpf_map__fd(map));
 }
 
 Result<void> Capture::Impl::load(Loaded& into, const Features& features, const CaptureOptions& options,
-                                 const SignalStatus& status) {
+                                 const SignalStatus& status) const {
     const std::span<const std::byte> elf = into.signal->elf();
     LIBBPF_OPTS(bpf_object_open_opts, open, .object_name = into.signal->name);
     into.object.reset(bpf_object__open_mem(elf.data(), elf.size(), &open));
@@ -161,9 +176,6 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features, const C
     share_maps(object);
     if (const int error = bpf_object__load(object))
         return fail(error == -EPERM ? Code::kDenied : Code::kFailed, why_not_loaded(error, features));
-    for (const char* name : kShared)
-        if (const bpf_map* map = bpf_object__find_map_by_name(object, name))
-            shared.try_emplace(name, bpf_map__fd(map));
     return {};
 }
 
@@ -213,20 +225,24 @@ Result<void> Capture::Impl::attach(Loaded& into, SignalStatus& status, const Cap
     return {};
 }
 
-Result<void> Capture::Impl::start_signal(const Signal& signal, const Features& features, const CaptureOptions& options,
-                                         SignalStatus& status) {
-    Loaded loading;
-    loading.signal = &signal;
-    if (const auto done = load(loading, features, options, status); !done)
-        return done;
-    if (signal.totals) {
-        loading.totals = signal.totals();
-        loading.totals->take(ObjectMaps(loading.object.get()), 0, [](std::span<const std::byte>) {});
+/// The first object that loads makes the shared maps; the others then load side by side, since most of the time goes into
+/// reading BTF and into the verifier.
+void Capture::Impl::load_all(std::vector<Loading>& all, const Features& features, const CaptureOptions& options) {
+    std::vector<std::thread> threads;
+    for (Loading& one : all) {
+        if (one.status.state == State::kOff)
+            continue;
+        const auto work = [&] { one.done = load(one.loaded, features, options, one.status); };
+        if (!shared.empty()) {
+            threads.emplace_back(work);
+            continue;
+        }
+        work();
+        if (one.done)
+            remember_shared(one.loaded.object.get());
     }
-    if (const auto done = attach(loading, status, options); !done)
-        return done;
-    loaded.push_back(std::move(loading));
-    return {};
+    for (std::thread& thread : threads)
+        thread.join();
 }
 
 void Capture::Impl::open_ring() {
@@ -243,27 +259,41 @@ Capture::~Capture() = default;
 Capture::Capture(Capture&&) noexcept = default;
 Capture& Capture::operator=(Capture&&) noexcept = default;
 
-const std::vector<SignalStatus>& Capture::status() const { return x_impl->status; }
+const std::vector<SignalStatus>& Capture::status() const { return x_impl->all_status; }
 std::uint64_t Capture::rejected() const { return x_impl->rejected; }
 
 void Capture::start(const Features& features, const CaptureOptions& options) {
     libbpf_set_print(print_libbpf);
+    std::vector<Loading> all;
     for (const Signal* signal : all_signals()) {
         const bool asked = std::ranges::any_of(
             signal->kinds, [&](const Kind* kind) { return options.event_kinds.contains(kind->id); });
         const bool owners = signal == all_signals().front();
         if (!asked && !owners)
             continue;
-        SignalStatus status = plan_signal(*signal, features);
-        if (status.state != State::kOff) {
-            if (const auto done = x_impl->start_signal(*signal, features, options, status); !done) {
-                status.state = State::kOff;
-                status.why.push_back(done.error().what);
-                for (HookStatus& hook : status.hooks)
-                    hook.attached = false;
-            }
+        Loading& one = all.emplace_back();
+        one.status = plan_signal(*signal, features);
+        one.loaded.signal = signal;
+    }
+    x_impl->load_all(all, features, options);
+    for (Loading& one : all) {
+        SignalStatus& status = one.status;
+        if (status.state != State::kOff && one.done && one.loaded.signal->totals) {
+            one.loaded.totals = one.loaded.signal->totals();
+            one.loaded.totals->take(ObjectMaps(one.loaded.object.get()), 0, [](std::span<const std::byte>) {});
         }
-        x_impl->status.push_back(std::move(status));
+        if (status.state != State::kOff && one.done)
+            one.done = x_impl->attach(one.loaded, status, options);
+        if (!one.done) {
+            status.state = State::kOff;
+            status.why.push_back(one.done.error().what);
+            for (HookStatus& hook : status.hooks)
+                hook.attached = false;
+            x_impl->retired.push_back(std::move(one.loaded.object));
+        } else if (status.state != State::kOff) {
+            x_impl->loaded.push_back(std::move(one.loaded));
+        }
+        x_impl->all_status.push_back(std::move(status));
     }
     x_impl->open_ring();
 }
