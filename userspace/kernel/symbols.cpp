@@ -22,6 +22,9 @@ struct FileClose {
 void Symbols::load() {
     x_loaded = true;
     const std::unique_ptr<std::FILE, FileClose> file(std::fopen("/proc/kallsyms", "re"));
+    // room for a large kernel: pages that are not written to take no memory, while growing would leave copies behind
+    x_symbols.reserve(400'000);
+    x_names.reserve(16'000'000);
     char line[512];
     while (file && std::fgets(line, sizeof(line), file.get())) {
         std::uint64_t address = 0;
@@ -33,9 +36,8 @@ void Symbols::load() {
         x_names.append(rest.substr(0, rest.find_first_of("\t\n ")));
         x_names += '\0';
     }
-    std::ranges::stable_sort(x_symbols, {}, &Symbol::address);
-    x_symbols.shrink_to_fit();
-    x_names.shrink_to_fit();
+    if (!std::ranges::is_sorted(x_symbols, {}, &Symbol::address))
+        std::ranges::stable_sort(x_symbols, {}, &Symbol::address);
 }
 
 std::string Symbols::name(std::uint64_t address) {

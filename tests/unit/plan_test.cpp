@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+// What runs on which kernel, and the sentence that says what is lost.
+#include <algorithm>
+#include <string>
+
+#include "signals/capture.h"
+#include "support/catch.h"
+
+using namespace culprit;
+
+namespace {
+
+/// A kernel that has every hook, with as many arguments as any signal hopes for.
+Features full_kernel() {
+    Features features;
+    features.release = "6.18.0";
+    features.has_btf = true;
+    for (const Signal* signal : all_signals())
+        for (const Hook& hook : signal->hooks)
+            features.hooks[hook.tracepoint] = 8;
+    return features;
+}
+
+const Signal& signal(std::string_view name) {
+    for (const Signal* one : all_signals())
+        if (one->name == name)
+            return *one;
+    throw std::invalid_argument("no such signal");
+}
+
+bool mentions(const std::vector<std::string>& sentences, std::string_view words) {
+    return std::ranges::any_of(sentences, [&](const std::string& s) { return s.find(words) != std::string::npos; });
+}
+
+} // namespace
+
+TEST_CASE("a kernel with everything turns every signal on without reservations", "[plan_test]") {
+    for (const Signal* one : all_signals()) {
+        const SignalStatus status = plan_signal(*one, full_kernel());
+        CAPTURE(status.name);
+        CHECK(status.name == one->name);
+        CHECK(status.state == State::kOn);
+        CHECK(status.why.empty());
+        REQUIRE(status.hooks.size() == one->hooks.size());
+        for (std::size_t i = 0; i < status.hooks.size(); i++) {
+            CHECK(status.hooks[i].tracepoint == one->hooks[i].tracepoint);
+            CHECK(status.hooks[i].arguments == 8);
+            CHECK_FALSE(status.hooks[i].attached);
+        }
+    }
+}
+
+TEST_CASE("without BTF every signal is off and says what kernel is needed", "[plan_test]") {
+    Features features;
+    features.btf_error = "No such file or directory";
+    for (const Signal* one : all_signals()) {
+        const SignalStatus status = plan_signal(*one, features);
+        CAPTURE(status.name);
+        CHECK(status.state == State::kOff);
+        REQUIRE(status.why.size() == 1);
+        CHECK(mentions(status.why, "BTF"));
+        CHECK(mentions(status.why, "CONFIG_DEBUG_INFO_BTF"));
+        CHECK(mentions(status.why, "No such file or directory"));
+    }
+}
+
+TEST_CASE("a missing required hook turns off the signals that need it and no other", "[plan_test]") {
+    for (const Signal* one : all_signals())
+        for (const Hook& hook : one->hooks) {
+            if (!hook.required)
+                continue;
+            Features features = full_kernel();
+            features.hooks.erase(hook.tracepoint);
+            for (const Signal* any : all_signals()) {
+                const SignalStatus status = plan_signal(*any, features);
+                CAPTURE(hook.tracepoint, status.name);
+                const bool needs = std::ranges::any_of(any->hooks, [&](const Hook& h) {
+                    return h.required && std::string_view(h.tracepoint) == hook.tracepoint;
+                });
+                CHECK(status.state == (needs ? State::kOff : State::kOn));
+                CHECK(mentions(status.why, hook.tracepoint) == needs);
+            }
+        }
+}
+
+TEST_CASE("a missing optional hook degrades its signal and names what is lost", "[plan_test]") {
+    for (const Signal* one : all_signals())
+        for (const Hook& hook : one->hooks) {
+            if (hook.required)
+                continue;
+            Features features = full_kernel();
+            features.hooks.erase(hook.tracepoint);
+            const SignalStatus status = plan_signal(*one, features);
+            CAPTURE(hook.tracepoint);
+            CHECK(status.state == State::kDegraded);
+            CHECK(mentions(status.why, hook.tracepoint));
+            CHECK(mentions(status.why, hook.without));
+        }
+}
+
+TEST_CASE("a hook with fewer arguments degrades its signal and names what is lost", "[plan_test]") {
+    for (const Signal* one : all_signals())
+        for (const Hook& hook : one->hooks)
+            for (const Argument& argument : hook.arguments) {
+                Features features = full_kernel();
+                features.hooks[hook.tracepoint] = argument.count - 1;
+                const SignalStatus status = plan_signal(*one, features);
+                CAPTURE(hook.tracepoint, argument.count);
+                CHECK(status.state == State::kDegraded);
+                CHECK(mentions(status.why, argument.without));
+                CHECK_FALSE(mentions(status.gains, argument.brings));
+                features.hooks[hook.tracepoint] = argument.count;
+                CHECK(mentions(plan_signal(*one, features).gains, argument.brings));
+            }
+}
+
+TEST_CASE("each generation of kfree_skb brings what it brings", "[plan_test]") {
+    Features features = full_kernel();
+    features.hooks["kfree_skb"] = 2; // before 5.17
+    CHECK(plan_signal(signal("drop"), features).why.size() == 2);
+    features.hooks["kfree_skb"] = 3;
+    const SignalStatus reasons = plan_signal(signal("drop"), features);
+    CHECK(reasons.why.size() == 1);
+    CHECK(mentions(reasons.gains, "drop reasons"));
+    features.hooks["kfree_skb"] = 4;
+    CHECK(plan_signal(signal("drop"), features).state == State::kOn);
+}
+
+TEST_CASE("the hooks looked up are those of the signals, without the iterator", "[plan_test]") {
+    const auto wanted = wanted_hooks();
+    CHECK(std::ranges::count(wanted, "kfree_skb") == 1);
+    CHECK(std::ranges::count(wanted, "inet_sock_set_state") == 1);
+    CHECK(std::ranges::count(wanted, "task_file") == 0);
+}
