@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Shapes that some kernels have instead of the ones in vmlinux.h; libbpf strips what follows the three underscores.
- * Included by vmlinux.h inside its attribute block. */
+/* Shapes that some kernels have instead of the ones in vmlinux.h; libbpf strips what follows the
+ * three underscores. Included by vmlinux.h inside its attribute block. */
 #ifndef CULPRIT_FLAVORS_H
 #define CULPRIT_FLAVORS_H
 
 /* 5.10 before 5.10.262: the pointer to the cgroup is a number with flag bits
- * (8520e224f547 ("bpf, cgroups: Fix cgroup v2 fallback on v1/v2 mixed mode") changed it, and was backported). */
+ * (8520e224f547 ("bpf, cgroups: Fix cgroup v2 fallback on v1/v2 mixed mode") changed it, and was
+ * backported). */
 struct sock_cgroup_data___v5_10 {
 	u64 val;
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What userspace decides before load: filters, limits, and what this kernel offers. Read-only for the programs. */
+/* What userspace decides before load: filters, limits, and what this kernel offers. Read-only for
+ * the programs. */
 #ifndef CULPRIT_ABI_CONFIG_H
 #define CULPRIT_ABI_CONFIG_H
 
@@ -17,9 +18,11 @@ enum abi_filter {
 
 #define ABI_HOOKS_MAX 4
 #define ABI_RING_BYTES (2 * 1024 * 1024)
-#define ABI_RING_WAKE_BYTES (ABI_RING_BYTES / 8) /* unread bytes at which the reader is woken before its next tick */
+#define ABI_RING_WAKE_BYTES                                                                        \
+	(ABI_RING_BYTES / 8) /* unread bytes at which the reader is woken before its next tick */
 
-/* One per object. A branch on a constant of it is pruned by the verifier: what is off costs nothing. */
+/* One per object. A branch on a constant of it is pruned by the verifier: what is off costs
+ * nothing. */
 struct abi_config {
 	__u64 cgroup_id;
 	__u64 slow_ns; /* qdisc: a packet that waited longer is an event */
@@ -34,7 +37,8 @@ struct abi_config {
 	__u8 addr_family;
 	__u8 read_headers; /* 0: packet headers must not be read (lockdown=confidentiality) */
 	__u32 kinds; /* bit 1 << kind: send records of this kind through the ring */
-	__u32 args[ABI_HOOKS_MAX]; /* how many arguments each hook of the signal has here, 0: the hook is absent */
+	__u32 args[ABI_HOOKS_MAX]; /* how many arguments each hook of the signal has here, 0: the
+				      hook is absent */
 	__u32 samples; /* drop: samples per key, CPU and interval; 0 = no limit */
 	__u32 sample_mask; /* qdisc: one packet in (mask + 1) is timed */
 };

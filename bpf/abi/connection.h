@@ -16,7 +16,8 @@ enum abi_result {
 	ABI_RESULT_OK = 0,
 	ABI_RESULT_ERROR = 1, /* the kernel gave up or was refused: see error */
 	ABI_RESULT_ABANDONED = 2, /* the process closed the socket before there was an answer */
-	ABI_RESULT_LOCAL = 3, /* connect() failed on this host before a SYN was sent (no free port, no memory) */
+	ABI_RESULT_LOCAL = 3, /* connect() failed on this host before a SYN was sent (no free port,
+				 no memory) */
 };
 
 /* One per connect() that came to a result. Hook: inet_sock_set_state, leaving SYN_SENT. */
@@ -25,10 +26,9 @@ struct connect_event {
 	struct abi_flow flow;
 	struct abi_owner owner;
 	__u64 latency_ns; /* connect() to result; 0 when connect() was before our start */
+	__u64 syn_retransmits; /* SYNs sent again before the result */
 	__u32 result; /* enum abi_result */
 	__u32 error; /* errno, positive; 0 when none is known */
-	__u32 syn_retransmits; /* SYNs sent again before the result */
-	__u32 pad;
 };
 ABI_SIZE(struct connect_event, 128);
 
@@ -46,7 +46,8 @@ enum abi_ending {
 	ABI_ENDING_OTHER = 4, /* killed, out of memory, peer never finished closing */
 };
 
-/* One per closed connection. Hook: inet_sock_set_state, any synchronized state or SYN_RECV to CLOSE. */
+/* One per closed connection. Hook: inet_sock_set_state, any synchronized state or SYN_RECV to
+ * CLOSE. */
 struct close_event {
 	struct abi_head head;
 	struct abi_flow flow;

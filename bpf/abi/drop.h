@@ -9,10 +9,12 @@
 struct drop_event {
 	struct abi_head head;
 	struct abi_flow flow;
-	struct abi_owner owner; /* of the socket the packet belonged to or was for, where there is one */
+	struct abi_owner
+		owner; /* of the socket the packet belonged to or was for, where there is one */
 	__u64 location; /* kernel address that freed the packet */
 	__u64 bytes; /* length of the packet as the kernel had it there */
-	__u32 reason; /* enum skb_drop_reason or a subsystem's, of the running kernel; 0 when the kernel has none */
+	__u32 reason; /* enum skb_drop_reason or a subsystem's, of the running kernel; 0 when the
+			 kernel has none */
 	__u32 seq; /* TCP sequence number, host order; 0 when no TCP header was read */
 	__u16 ethertype; /* host order */
 	__u8 tcp_flags;

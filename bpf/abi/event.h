@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What every record begins with, the kinds of record, and the two values most of them carry: flow and owner. */
+/* What every record begins with, the kinds of record, and the two values most of them carry: flow
+ * and owner. */
 #ifndef CULPRIT_ABI_EVENT_H
 #define CULPRIT_ABI_EVENT_H
 
@@ -30,9 +31,11 @@ struct abi_head {
 };
 ABI_SIZE(struct abi_head, 16);
 
-/* One conversation as one end sees it. For a packet without socket, local is its source and remote its destination. */
+/* One conversation as one end sees it. For a packet without socket, local is its source and remote
+ * its destination. */
 struct abi_flow {
-	__u8 local[ABI_ADDR_BYTES]; /* network order; an IPv4 address is in the first four bytes, the rest 0 */
+	__u8 local[ABI_ADDR_BYTES]; /* network order; an IPv4 address is in the first four bytes,
+				       the rest 0 */
 	__u8 remote[ABI_ADDR_BYTES];
 	__u16 local_port; /* host order, 0 when unknown */
 	__u16 remote_port;
@@ -56,10 +59,12 @@ enum abi_provenance {
 /* The process a socket belongs to. tgid is 0 when provenance is unknown. */
 struct abi_owner {
 	__u64 start_ns; /* start of the process, CLOCK_BOOTTIME: tells a reused PID apart */
-	__u64 cgroup_id; /* of the socket itself (sk_cgrp_data), known even when the process is not; 0 when unknown */
+	__u64 cgroup_id; /* of the socket itself (sk_cgrp_data), known even when the process is not;
+			    0 when unknown */
 	__u32 tgid;
 	__u32 provenance; /* enum abi_provenance */
-	char comm[ABI_COMM_BYTES]; /* of the thread group leader; bytes as the process set them: hostile */
+	char comm[ABI_COMM_BYTES]; /* of the thread group leader; bytes as the process set them:
+				      hostile */
 };
 ABI_SIZE(struct abi_owner, 40);
 

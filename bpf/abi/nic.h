@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Records about devices: transmissions the driver refused, hung queues, and how full the receive polls run. */
+/* Records about devices: transmissions the driver refused, hung queues, and how full the receive
+ * polls run. */
 #ifndef CULPRIT_ABI_NIC_H
 #define CULPRIT_ABI_NIC_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Records about egress queues: sampled waiting times per qdisc, and single packets that waited too long. */
+/* Records about egress queues: sampled waiting times per qdisc, and single packets that waited too
+ * long. */
 #ifndef CULPRIT_ABI_QDISC_H
 #define CULPRIT_ABI_QDISC_H
 
@@ -22,16 +23,19 @@ struct qdisc_value {
 	__u64 slow; /* of them longer than the threshold */
 	__u64 backlog_bytes; /* largest seen since the last tick */
 	__u64 backlog_pkts; /* largest seen since the last tick */
-	__u64 dropped; /* the qdisc's own counter when last looked at; per-CPU qdiscs (pfifo_fast) do not keep it here */
+	__u64 dropped; /* the qdisc's own counter when last looked at; per-CPU qdiscs (pfifo_fast)
+			  do not keep it here */
 	__u64 interval; /* of the last event, in units of 64 jiffies */
-	__u64 slots[ABI_HIST_SLOTS]; /* sojourn: slot i counts packets below 2^i us, the last one all above */
+	__u64 slots[ABI_HIST_SLOTS]; /* sojourn: slot i counts packets below 2^i us, the last one
+					all above */
 };
 ABI_SIZE(struct qdisc_value, 328);
 
 /* One slow packet. Hook: qdisc_dequeue. */
 struct qdisc_event {
 	struct abi_head head;
-	struct abi_flow flow; /* netns and device; addresses of the packet's socket where there is one */
+	struct abi_flow
+		flow; /* netns and device; addresses of the packet's socket where there is one */
 	struct abi_owner owner;
 	__u64 sojourn_ns;
 	__u64 backlog_bytes;

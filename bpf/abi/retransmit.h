@@ -21,7 +21,8 @@ struct retransmit_event {
 	struct abi_owner owner;
 	__u64 segs; /* segments sent again; 0 when the attempt failed */
 	__u64 bytes; /* of them */
-	__u64 failed; /* 1: nothing left this host, see error; always 0 before 6.17, whose hook is silent about failures */
+	__u64 failed; /* 1: nothing left this host, see error; always 0 before 6.17, whose hook is
+			 silent about failures */
 	__u64 life_segs_out; /* of this socket so far, retransmitted ones included; 0 for SYN-ACK */
 	__u64 life_retransmits; /* of this socket so far */
 	__u32 type; /* enum abi_retransmit */

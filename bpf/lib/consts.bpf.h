@@ -47,5 +47,4 @@
 /* include/uapi/linux/proc_ns.h: PROC_DYNAMIC_FIRST; every namespace's inode number lies above */
 #define NETNS_INUM_FIRST 0xF0000000U
 
-
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The ring all signals share, and the ledger that accounts for every record that went or did not go through it. */
+/* The ring all signals share, and the ledger that accounts for every record that went or did not go
+ * through it. */
 #ifndef CULPRIT_EMIT_BPF_H
 #define CULPRIT_EMIT_BPF_H
 
@@ -11,7 +12,8 @@
 #include "consts.bpf.h"
 #include "event.h"
 
-/* The object's constants; userspace fills them before load, then they are frozen. Static, so that no skeleton spells its type. */
+/* The object's constants; userspace fills them before load, then they are frozen. Static, so that
+ * no skeleton spells its type. */
 static const volatile struct abi_config config SEC(".rodata.config") = {};
 
 /* Records, in the order of reservation. Full: the record is counted in ring_full and lost. */
@@ -28,7 +30,8 @@ struct {
 	__type(value, struct abi_ledger);
 } ledgers SEC(".maps");
 
-/* Programs nest on one CPU (softirq over task), so even per-CPU counters need an atomic add to be exact. */
+/* Programs nest on one CPU (softirq over task), so even per-CPU counters need an atomic add to be
+ * exact. */
 static __always_inline void count_one(__u64 *counter)
 {
 	__sync_fetch_and_add(counter, 1);
@@ -44,9 +47,10 @@ static __always_inline bool wanted(__u32 kind)
 	return config.kinds & (1U << kind);
 }
 
-/* Room for one record with its head filled in, or NULL (counted). Everything behind the head is uninitialised:
- * the caller writes every byte. */
-static __always_inline void *record_begin(struct abi_ledger *ledger, __u32 kind, __u64 now, __u64 size)
+/* Room for one record with its head filled in, or NULL (counted). Everything behind the head is
+ * uninitialised: the caller writes every byte. */
+static __always_inline void *record_begin(struct abi_ledger *ledger, __u32 kind, __u64 now,
+					  __u64 size)
 {
 	struct abi_head *head = bpf_ringbuf_reserve(&events, size, 0);
 
@@ -62,8 +66,8 @@ static __always_inline void *record_begin(struct abi_ledger *ledger, __u32 kind,
 	return head;
 }
 
-/* The reader drains on a timer; it is woken before that only when the record crosses the mark of unread bytes. A
- * wakeup per record costs more than all the rest. */
+/* The reader drains on a timer; it is woken before that only when the record crosses the mark of
+ * unread bytes. A wakeup per record costs more than all the rest. */
 static __always_inline void record_send(void *record, __u64 size)
 {
 	__u64 unread = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
@@ -72,9 +76,10 @@ static __always_inline void record_send(void *record, __u64 size)
 	bpf_ringbuf_submit(record, crossed ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
 
-/* Sends a record built on the caller's stack: a filter could still refuse it there without leaving a hole in the ring.
- * size is a constant. */
-static __always_inline void record_put(struct abi_ledger *ledger, struct abi_head *from, __u32 kind, __u64 size)
+/* Sends a record built on the caller's stack: a filter could still refuse it there without leaving
+ * a hole in the ring. size is a constant. */
+static __always_inline void record_put(struct abi_ledger *ledger, struct abi_head *from, __u32 kind,
+				       __u64 size)
 {
 	void *to = record_begin(ledger, kind, bpf_ktime_get_boot_ns(), size);
 

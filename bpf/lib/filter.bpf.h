@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Does a record match what the user asked for? Unset filters are pruned at load and cost nothing. */
+/* Does a record match what the user asked for? Unset filters are pruned at load and cost nothing.
+ */
 #ifndef CULPRIT_FILTER_BPF_H
 #define CULPRIT_FILTER_BPF_H
 
@@ -11,8 +12,8 @@ static __always_inline bool addr_matches(const __u8 *addr)
 	const volatile __u32 *want = (const volatile __u32 *)config.addr;
 	const volatile __u32 *mask = (const volatile __u32 *)config.addr_mask;
 
-	return (have[0] & mask[0]) == want[0] && (have[1] & mask[1]) == want[1] && (have[2] & mask[2]) == want[2] &&
-	       (have[3] & mask[3]) == want[3];
+	return (have[0] & mask[0]) == want[0] && (have[1] & mask[1]) == want[1] &&
+	       (have[2] & mask[2]) == want[2] && (have[3] & mask[3]) == want[3];
 }
 
 static __always_inline bool place_matches(__u32 netns, __u32 ifindex)
@@ -26,11 +27,13 @@ static __always_inline bool flow_matches(const struct abi_flow *flow)
 {
 	if (!place_matches(flow->netns, flow->ifindex))
 		return false;
-	if (config.filters & ABI_FILTER_PORT && flow->local_port != config.port && flow->remote_port != config.port)
+	if (config.filters & ABI_FILTER_PORT && flow->local_port != config.port &&
+	    flow->remote_port != config.port)
 		return false;
 	if (!(config.filters & ABI_FILTER_ADDR))
 		return true;
-	return flow->family == config.addr_family && (addr_matches(flow->local) || addr_matches(flow->remote));
+	return flow->family == config.addr_family &&
+	       (addr_matches(flow->local) || addr_matches(flow->remote));
 }
 
 static __always_inline bool owner_matches(const struct abi_owner *owner)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Who talks to whom: a flow from a socket or from a packet's headers, and the network namespace of either. */
+/* Who talks to whom: a flow from a socket or from a packet's headers, and the network namespace of
+ * either. */
 #ifndef CULPRIT_FLOW_BPF_H
 #define CULPRIT_FLOW_BPF_H
 
@@ -26,12 +27,14 @@ static __always_inline __u32 netns_of_common(const struct sock_common *skc)
 
 static __always_inline bool is_v4_mapped(const struct sock_common *skc)
 {
-	return skc->skc_v6_daddr.in6_u.u6_addr32[0] == 0 && skc->skc_v6_daddr.in6_u.u6_addr32[1] == 0 &&
+	return skc->skc_v6_daddr.in6_u.u6_addr32[0] == 0 &&
+	       skc->skc_v6_daddr.in6_u.u6_addr32[1] == 0 &&
 	       skc->skc_v6_daddr.in6_u.u6_addr32[2] == bpf_htonl(0xffff);
 }
 
-/* Only members that full sockets, request sockets and TIME_WAIT sockets share. The local port is skc_num, which is
- * 0 once the socket is unhashed: callers that hold a tcp_sock put inet_sport over it. Fills every byte. */
+/* Only members that full sockets, request sockets and TIME_WAIT sockets share. The local port is
+ * skc_num, which is 0 once the socket is unhashed: callers that hold a tcp_sock put inet_sport over
+ * it. Fills every byte. */
 static __always_inline void flow_from_common(struct abi_flow *flow, const struct sock_common *skc)
 {
 	flow->local_port = skc->skc_num;
@@ -74,7 +77,8 @@ struct packet {
 	__u8 tcp_flags;
 };
 
-static __always_inline void ports_from_packet(struct abi_flow *flow, struct packet *packet, const unsigned char *at)
+static __always_inline void ports_from_packet(struct abi_flow *flow, struct packet *packet,
+					      const unsigned char *at)
 {
 	struct tcphdr_start l4 = {};
 
@@ -90,7 +94,8 @@ static __always_inline void ports_from_packet(struct abi_flow *flow, struct pack
 	}
 }
 
-static __always_inline void flow_from_ipv4(struct abi_flow *flow, struct packet *packet, const unsigned char *at)
+static __always_inline void flow_from_ipv4(struct abi_flow *flow, struct packet *packet,
+					   const unsigned char *at)
 {
 	struct iphdr ip = {};
 
@@ -105,11 +110,13 @@ static __always_inline void flow_from_ipv4(struct abi_flow *flow, struct packet 
 		ports_from_packet(flow, packet, at + (ip.version_ihl & 15) * 4);
 }
 
-static __always_inline void flow_from_ipv6(struct abi_flow *flow, struct packet *packet, const unsigned char *at)
+static __always_inline void flow_from_ipv6(struct abi_flow *flow, struct packet *packet,
+					   const unsigned char *at)
 {
 	struct ipv6hdr ip = {};
 
-	if (bpf_probe_read_kernel(&ip, sizeof(ip), at) || (bpf_ntohl(ip.version_class_flow) >> 28) != 6)
+	if (bpf_probe_read_kernel(&ip, sizeof(ip), at) ||
+	    (bpf_ntohl(ip.version_class_flow) >> 28) != 6)
 		return;
 	flow->family = AF_INET6;
 	flow->protocol = ip.nexthdr; /* an extension header's number when there is one */
@@ -118,9 +125,11 @@ static __always_inline void flow_from_ipv6(struct abi_flow *flow, struct packet 
 	ports_from_packet(flow, packet, at + sizeof(ip));
 }
 
-/* The packet's own addresses; local = source. flow and packet must be zeroed. Packet memory is no BTF type, so this
- * needs probe reads, which lockdown=confidentiality refuses: config.read_headers is 0 there. */
-static __always_inline void flow_from_skb(struct abi_flow *flow, struct packet *packet, const struct sk_buff *skb)
+/* The packet's own addresses; local = source. flow and packet must be zeroed. Packet memory is no
+ * BTF type, so this needs probe reads, which lockdown=confidentiality refuses: config.read_headers
+ * is 0 there. */
+static __always_inline void flow_from_skb(struct abi_flow *flow, struct packet *packet,
+					  const struct sk_buff *skb)
 {
 	__u16 offset = skb->network_header;
 	const unsigned char *at = skb->head + offset;
@@ -133,8 +142,8 @@ static __always_inline void flow_from_skb(struct abi_flow *flow, struct packet *
 		flow_from_ipv6(flow, packet, at);
 }
 
-/* skb->dev shares its memory with other things while a packet sits in a socket's queue: what does not lead to a
- * namespace is no device. */
+/* skb->dev shares its memory with other things while a packet sits in a socket's queue: what does
+ * not lead to a namespace is no device. */
 static __always_inline void device_of_skb(const struct sk_buff *skb, __u32 *netns, __u32 *ifindex)
 {
 	struct net_device *dev = skb->dev;
@@ -153,8 +162,9 @@ static __always_inline void device_of_skb(const struct sk_buff *skb, __u32 *netn
 	*ifindex = dev->ifindex;
 }
 
-/* The packet's socket. While the packet is a fragment some kernels keep a number in skb->sk; only a packet with a
- * destructor has a socket there. May be a TIME_WAIT or request socket: read its sock_common only. */
+/* The packet's socket. While the packet is a fragment some kernels keep a number in skb->sk; only a
+ * packet with a destructor has a socket there. May be a TIME_WAIT or request socket: read its
+ * sock_common only. */
 static __always_inline struct sock *sock_of_skb(const struct sk_buff *skb)
 {
 	return skb->destructor ? skb->sk : NULL;

@@ -9,9 +9,10 @@
 #define OWNERS_MAX 262144
 #define LISTENERS_MAX 8192
 
-/* struct sock pointer -> abi_socket. A hash and not a socket storage: the first touch of a storage allocates (1.3 us),
- * and tracing programs have none on 5.10. Without preallocation memory follows the number of sockets (about 150 bytes
- * each). Inserted at SYN_SENT, LISTEN, ESTABLISHED, deleted when the socket is freed. Full: the socket has no owner and no durations, counted in map_full. */
+/* struct sock pointer -> abi_socket. A hash and not a socket storage: the first touch of a storage
+ * allocates (1.3 us), and tracing programs have none on 5.10. Without preallocation memory follows
+ * the number of sockets (about 150 bytes each). Inserted at SYN_SENT, LISTEN, ESTABLISHED, deleted
+ * when the socket is freed. Full: the socket has no owner and no durations, counted in map_full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, OWNERS_MAX);
@@ -20,8 +21,8 @@ struct {
 	__type(value, struct abi_socket);
 } owners SEC(".maps");
 
-/* (netns, port) -> the process that listens. Inserted at LISTEN, deleted with the last listener. Full: connections
- * accepted there have an unknown owner, counted in map_full. */
+/* (netns, port) -> the process that listens. Inserted at LISTEN, deleted with the last listener.
+ * Full: connections accepted there have an unknown owner, counted in map_full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, LISTENERS_MAX);
@@ -50,7 +51,8 @@ static __always_inline void owner_clear(struct abi_owner *owner)
 	__builtin_memset(owner, 0, sizeof(*owner));
 }
 
-/* Sixteen bytes of a BTF-typed array: bpf_probe_read_kernel_str() would not load under lockdown=confidentiality. */
+/* Sixteen bytes of a BTF-typed array: bpf_probe_read_kernel_str() would not load under
+ * lockdown=confidentiality. */
 static __always_inline void comm_copy(char *to, const char *from)
 {
 	const __u64 *words = (const __u64 *)from;
@@ -59,13 +61,15 @@ static __always_inline void comm_copy(char *to, const char *from)
 	((__u64 *)to)[1] = words[1];
 }
 
-/* The running task's process. Only for hooks that run in the context of the system call in question. */
+/* The running task's process. Only for hooks that run in the context of the system call in
+ * question. */
 static __always_inline void owner_from_current(struct abi_owner *owner)
 {
 	owner_clear(owner);
 	owner->tgid = bpf_get_current_pid_tgid() >> 32;
 	owner->provenance = ABI_OWNER_CREATOR;
-	if (bpf_core_enum_value_exists(enum bpf_func_id___young, BPF_FUNC_get_current_task_btf___young)) {
+	if (bpf_core_enum_value_exists(enum bpf_func_id___young,
+				       BPF_FUNC_get_current_task_btf___young)) {
 		struct task_struct *task = bpf_get_current_task_btf(), *leader = task->group_leader;
 
 		if (!leader)
@@ -81,8 +85,10 @@ static __always_inline void owner_from_current(struct abi_owner *owner)
 	}
 }
 
-/* Owner of a socket already known by its address; full says whether more than sock_common may be read. */
-static __always_inline void owner_from_sock(struct abi_owner *owner, const struct sock *sk, bool full)
+/* Owner of a socket already known by its address; full says whether more than sock_common may be
+ * read. */
+static __always_inline void owner_from_sock(struct abi_owner *owner, const struct sock *sk,
+					    bool full)
 {
 	__u64 key = (__u64)sk;
 	struct abi_socket *known = bpf_map_lookup_elem(&owners, &key);
@@ -95,7 +101,8 @@ static __always_inline void owner_from_sock(struct abi_owner *owner, const struc
 		owner->cgroup_id = cgroup_of(sk);
 }
 
-/* What a socket behind a port of this namespace inherits: unknown when several processes listen there. */
+/* What a socket behind a port of this namespace inherits: unknown when several processes listen
+ * there. */
 static __always_inline void owner_from_listener(struct abi_owner *owner, __u32 netns, __u16 port)
 {
 	struct abi_listener_key key = { .netns = netns, .port = port };

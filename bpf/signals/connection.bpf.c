@@ -21,8 +21,9 @@ static __always_inline void remember(__u64 key, const struct abi_socket *socket)
 	refused(bpf_map_update_elem(&owners, &key, socket, BPF_ANY));
 }
 
-/* SYN_SENT and LISTEN are entered inside connect() and listen() (net/ipv4/tcp_ipv4.c: tcp_v4_connect(),
- * net/ipv4/inet_connection_sock.c: inet_csk_listen_start()): the one moment at which the running task is the owner. */
+/* SYN_SENT and LISTEN are entered inside connect() and listen() (net/ipv4/tcp_ipv4.c:
+ * tcp_v4_connect(), net/ipv4/inet_connection_sock.c: inet_csk_listen_start()): the one moment at
+ * which the running task is the owner. */
 static __always_inline void opened(const struct sock *sk, __u8 role)
 {
 	struct abi_socket socket = {};
@@ -33,10 +34,12 @@ static __always_inline void opened(const struct sock *sk, __u8 role)
 	socket.role = role;
 	remember((__u64)sk, &socket);
 	if (role == ABI_ROLE_LISTENER)
-		refused(listener_add(&socket.owner, netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num));
+		refused(listener_add(&socket.owner, netns_of_common(&sk->__sk_common),
+				     sk->__sk_common.skc_num));
 }
 
-static __always_inline void connect_result(const struct sock *sk, const struct abi_socket *known, __u64 now, bool ok)
+static __always_inline void connect_result(const struct sock *sk, const struct abi_socket *known,
+					   __u64 now, bool ok)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_CONNECT);
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
@@ -69,8 +72,8 @@ static __always_inline void established(const struct sock *sk, int oldstate)
 
 	if (oldstate == TCP_SYN_SENT)
 		connect_result(sk, known, now, true);
-	/* SYN_RECV after our own SYN (simultaneous open) keeps the client's entry; any other entry at this address is
-	 * left over from a socket that is gone */
+	/* SYN_RECV after our own SYN (simultaneous open) keeps the client's entry; any other entry
+	 * at this address is left over from a socket that is gone */
 	if (known && known->role == ABI_ROLE_CLIENT) {
 		known->established_ns = now;
 		return;
@@ -78,7 +81,8 @@ static __always_inline void established(const struct sock *sk, int oldstate)
 	fresh.established_ns = now;
 	fresh.role = oldstate == TCP_SYN_SENT ? ABI_ROLE_CLIENT : ABI_ROLE_SERVER;
 	if (fresh.role == ABI_ROLE_SERVER)
-		owner_from_listener(&fresh.owner, netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num);
+		owner_from_listener(&fresh.owner, netns_of_common(&sk->__sk_common),
+				    sk->__sk_common.skc_num);
 	remember(key, &fresh);
 }
 
@@ -93,8 +97,9 @@ static __always_inline void closing(const struct sock *sk, __u8 closer)
 	}
 }
 
-/* sk_err is set before the state changes when the peer or a timer ended it (net/ipv4/tcp_input.c: tcp_reset(),
- * tcp_timer.c: tcp_write_err()), and still 0 when this host aborts (tcp.c: __tcp_close(), tcp_disconnect()). */
+/* sk_err is set before the state changes when the peer or a timer ended it (net/ipv4/tcp_input.c:
+ * tcp_reset(), tcp_timer.c: tcp_write_err()), and still 0 when this host aborts (tcp.c:
+ * __tcp_close(), tcp_disconnect()). */
 static __always_inline __u8 ending_of(int oldstate, int error)
 {
 	if (error == ETIMEDOUT)
@@ -108,7 +113,8 @@ static __always_inline __u8 ending_of(int oldstate, int error)
 	return oldstate == TCP_FIN_WAIT1 ? ABI_ENDING_OTHER : ABI_ENDING_FIN;
 }
 
-static __always_inline void close_times(struct close_event *event, const struct abi_socket *known, __u64 now)
+static __always_inline void close_times(struct close_event *event, const struct abi_socket *known,
+					__u64 now)
 {
 	__u64 end = known->closing_ns ? known->closing_ns : now;
 
@@ -121,8 +127,8 @@ static __always_inline void close_times(struct close_event *event, const struct 
 	event->closing_ns = known->closing_ns ? now - known->closing_ns : 0;
 }
 
-/* bytes_acked counts the SYN and the FIN of a side that sent them (RFC 4898 tcpEStatsAppHCThruOctetsAcked plus 1 each);
- * bytes_received the FIN. */
+/* bytes_acked counts the SYN and the FIN of a side that sent them (RFC 4898
+ * tcpEStatsAppHCThruOctetsAcked plus 1 each); bytes_received the FIN. */
 static __always_inline bool moved_data(const struct close_event *event)
 {
 	return event->bytes_sent > 2 || event->bytes_received > 1;
@@ -131,12 +137,14 @@ static __always_inline bool moved_data(const struct close_event *event)
 /* Without a role (older than culprit) a listener behind the local port tells a server. */
 static __always_inline __u16 service_port(const struct close_event *event)
 {
-	bool server = event->role == ABI_ROLE_SERVER || event->owner.provenance == ABI_OWNER_LISTENER;
+	bool server =
+		event->role == ABI_ROLE_SERVER || event->owner.provenance == ABI_OWNER_LISTENER;
 
 	return server ? event->flow.local_port : event->flow.remote_port;
 }
 
-static __always_inline void closed(const struct sock *sk, const struct abi_socket *known, __u64 now, int oldstate)
+static __always_inline void closed(const struct sock *sk, const struct abi_socket *known, __u64 now,
+				   int oldstate)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_CLOSE);
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
@@ -192,8 +200,9 @@ static __always_inline void gone(const struct sock *sk, int oldstate)
 	}
 }
 
-/* The most stable hook of all (5.10 .. 7.x unchanged). Keyed on the socket: at SYN_SENT the local port is not chosen
- * yet, at CLOSE skc_num is 0 again, so no key made of ports survives a connection. */
+/* The most stable hook of all (5.10 .. 7.x unchanged). Keyed on the socket: at SYN_SENT the local
+ * port is not chosen yet, at CLOSE skc_num is 0 again, so no key made of ports survives a
+ * connection. */
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(connection_state, const struct sock *sk, int oldstate, int newstate)
 {
@@ -222,8 +231,8 @@ int BPF_PROG(connection_state, const struct sock *sk, int oldstate, int newstate
 	return 0;
 }
 
-/* The socket is about to be freed (net/ipv4/tcp_ipv4.c: tcp_v4_destroy_sock()). Not at CLOSE: an aborting socket sends
- * its reset after that, and the reset wants its owner. */
+/* The socket is about to be freed (net/ipv4/tcp_ipv4.c: tcp_v4_destroy_sock()). Not at CLOSE: an
+ * aborting socket sends its reset after that, and the reset wants its owner. */
 SEC("?tp_btf/tcp_destroy_sock")
 int BPF_PROG(connection_free, struct sock *sk)
 {
@@ -233,7 +242,8 @@ int BPF_PROG(connection_free, struct sock *sk)
 	return 0;
 }
 
-/* Sockets older than culprit: run once at start, over the file tables of all tasks. Since 5.11 (bpf_sock_from_file). */
+/* Sockets older than culprit: run once at start, over the file tables of all tasks. Since 5.11
+ * (bpf_sock_from_file). */
 SEC("?iter/task_file")
 int connection_walk(struct bpf_iter__task_file *ctx)
 {
@@ -253,7 +263,8 @@ int connection_walk(struct bpf_iter__task_file *ctx)
 	if (!sk || sk->sk_protocol != IPPROTO_TCP ||
 	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
 		return 0;
-	/* the first task that holds it counts: a prefork server's parent comes before its workers */
+	/* the first task that holds it counts: a prefork server's parent comes before its workers
+	 */
 	key = (__u64)sk;
 	leader = task->group_leader;
 	if (!leader || sk->__sk_common.skc_state == TCP_CLOSE || bpf_map_lookup_elem(&owners, &key))
@@ -265,7 +276,8 @@ int connection_walk(struct bpf_iter__task_file *ctx)
 	socket.owner.cgroup_id = cgroup_of(sk);
 	if (sk->__sk_common.skc_state == TCP_LISTEN) {
 		socket.role = ABI_ROLE_LISTENER;
-		listener_add(&socket.owner, netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num);
+		listener_add(&socket.owner, netns_of_common(&sk->__sk_common),
+			     sk->__sk_common.skc_num);
 	}
 	bpf_map_update_elem(&owners, &key, &socket, BPF_NOEXIST);
 	return 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Which packets does this host drop, at which place in the kernel, for which reason, and whose were they? */
+/* Which packets does this host drop, at which place in the kernel, for which reason, and whose were
+ * they? */
 #include "vmlinux.h"
 
 #include "drop.h"
@@ -8,12 +9,14 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-enum { HOOK_KFREE = 0 };
+enum {
+	HOOK_KFREE = 0
+};
 
 #define DROP_KEYS_MAX 1024
 
-/* Exact totals. Full: new keys are added to the all-zero key, which userspace inserts at start; the sum stays exact.
- * 1024 keys are 10 MB at 255 CPUs. */
+/* Exact totals. Full: new keys are added to the all-zero key, which userspace inserts at start; the
+ * sum stays exact. 1024 keys are 10 MB at 255 CPUs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(max_entries, DROP_KEYS_MAX);
@@ -21,7 +24,8 @@ struct {
 	__type(value, struct drop_value);
 } drops SEC(".maps");
 
-static __always_inline struct drop_value *total_of(struct abi_ledger *ledger, const struct drop_key *key)
+static __always_inline struct drop_value *total_of(struct abi_ledger *ledger,
+						   const struct drop_key *key)
 {
 	struct drop_value *value = bpf_map_lookup_elem(&drops, key);
 	struct drop_value fresh = {};
@@ -76,8 +80,9 @@ static __always_inline __u8 protocol_of(const struct sk_buff *skb)
 	return protocol;
 }
 
-static __always_inline void sample(struct abi_ledger *ledger, const struct sk_buff *skb, const struct sock *sk,
-				   const struct drop_key *key, struct drop_value *value)
+static __always_inline void sample(struct abi_ledger *ledger, const struct sk_buff *skb,
+				   const struct sock *sk, const struct drop_key *key,
+				   struct drop_value *value)
 {
 	struct drop_event event = {};
 	struct packet packet = {};
@@ -106,8 +111,8 @@ static __always_inline void sample(struct abi_ledger *ledger, const struct sk_bu
 	record_put(ledger, &event.head, ABI_DROP, sizeof(event));
 }
 
-/* net/core/skbuff.c: kfree_skb_reason(), sk_skb_reason_drop(). Arguments grew: reason in 5.17 (c504e5c2f964 ("net: skb:
- * introduce kfree_skb_reason()")), receiving socket in 6.11. */
+/* net/core/skbuff.c: kfree_skb_reason(), sk_skb_reason_drop(). Arguments grew: reason in 5.17
+ * (c504e5c2f964 ("net: skb: introduce kfree_skb_reason()")), receiving socket in 6.11. */
 SEC("?tp_btf/kfree_skb")
 int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 {

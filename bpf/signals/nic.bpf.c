@@ -9,8 +9,8 @@ char LICENSE[] SEC("license") = "GPL";
 
 #define DEVICES_MAX 4096
 
-/* (netns, device) -> counters of the exceptions. Inserted at the first one, never deleted. Full: the exception is not
- * reported, counted in map_full. Healthy packets never come here. */
+/* (netns, device) -> counters of the exceptions. Inserted at the first one, never deleted. Full:
+ * the exception is not reported, counted in map_full. Healthy packets never come here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, DEVICES_MAX);
@@ -27,7 +27,8 @@ struct {
 	__type(value, struct nic_polls);
 } polls SEC(".maps");
 
-static __always_inline struct nic_value *device_of(const struct net_device *dev, struct nic_key *key)
+static __always_inline struct nic_value *device_of(const struct net_device *dev,
+						   struct nic_key *key)
 {
 	struct net *net = dev->nd_net.net;
 	struct nic_value fresh = {};
@@ -98,7 +99,8 @@ int BPF_PROG(nic_timeout, struct net_device *dev, int queue)
 	return 0;
 }
 
-/* A poll that used its whole budget had more to do: the CPU does not keep up with that device for the moment. */
+/* A poll that used its whole budget had more to do: the CPU does not keep up with that device for
+ * the moment. */
 SEC("?tp_btf/napi_poll")
 int BPF_PROG(nic_poll, struct napi_struct *napi, int work, int budget)
 {

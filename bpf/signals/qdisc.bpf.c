@@ -11,8 +11,9 @@ char LICENSE[] SEC("license") = "GPL";
 #define QUEUES_MAX 1024
 #define STAMPS 1024 /* power of two */
 
-/* (netns, device, handle, parent) -> sampled facts. Inserted at dequeue, never deleted. Full: the queue is not reported,
- * counted in map_full. Shared by the CPUs, atomic adds: only one packet in (sample_mask + 1) comes here. */
+/* (netns, device, handle, parent) -> sampled facts. Inserted at dequeue, never deleted. Full: the
+ * queue is not reported, counted in map_full. Shared by the CPUs, atomic adds: only one packet in
+ * (sample_mask + 1) comes here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, QUEUES_MAX);
@@ -36,8 +37,9 @@ struct {
 	__type(value, __u64);
 } turns SEC(".maps");
 
-/* Packets under way, direct mapped by address. A slot overwritten by another packet, or never looked at again (only the
- * first packet of a bulk dequeue passes the hook), is a sample not taken; the next enqueue at that address clears it. */
+/* Packets under way, direct mapped by address. A slot overwritten by another packet, or never
+ * looked at again (only the first packet of a bulk dequeue passes the hook), is a sample not taken;
+ * the next enqueue at that address clears it. */
 struct stamp {
 	__u64 skb;
 	__u64 when_ns;
@@ -51,10 +53,11 @@ static __always_inline struct stamp *stamp_of(const struct sk_buff *skb)
 	return &stamps[((address >> 8) ^ (address >> 18)) & (STAMPS - 1)];
 }
 
-/* Fires after a successful enqueue to a root qdisc (net/core/dev.c: dev_qdisc_enqueue()); not when an empty queue is
- * bypassed, and not in 5.10. */
+/* Fires after a successful enqueue to a root qdisc (net/core/dev.c: dev_qdisc_enqueue()); not when
+ * an empty queue is bypassed, and not in 5.10. */
 SEC("?tp_btf/qdisc_enqueue")
-int BPF_PROG(qdisc_enqueued, struct Qdisc *qdisc, const struct netdev_queue *txq, struct sk_buff *skb)
+int BPF_PROG(qdisc_enqueued, struct Qdisc *qdisc, const struct netdev_queue *txq,
+	     struct sk_buff *skb)
 {
 	struct stamp *stamp = stamp_of(skb);
 	__u32 zero = 0;
@@ -83,8 +86,8 @@ static __always_inline __u32 slot_of(__u64 sojourn_ns)
 	return slot & (ABI_HIST_SLOTS - 1);
 }
 
-static __always_inline struct qdisc_value *queue_of(struct abi_ledger *ledger, const struct qdisc_key *key,
-						    const struct Qdisc *qdisc)
+static __always_inline struct qdisc_value *
+queue_of(struct abi_ledger *ledger, const struct qdisc_key *key, const struct Qdisc *qdisc)
 {
 	struct qdisc_value *value = bpf_map_lookup_elem(&queues, key);
 	const struct Qdisc_ops *ops = qdisc->ops;
@@ -106,8 +109,9 @@ static __always_inline struct qdisc_value *queue_of(struct abi_ledger *ledger, c
 	return value;
 }
 
-static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff *skb, const struct qdisc_key *key,
-				 const struct qdisc_value *value, const struct Qdisc *qdisc, __u64 sojourn)
+static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff *skb,
+				 const struct qdisc_key *key, const struct qdisc_value *value,
+				 const struct Qdisc *qdisc, __u64 sojourn)
 {
 	struct sock *sk = sock_of_skb(skb);
 	struct qdisc_event event = {};
@@ -129,8 +133,8 @@ static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff
 	record_put(ledger, &event.head, ABI_QDISC, sizeof(event));
 }
 
-static __always_inline void timed(const struct Qdisc *qdisc, const struct netdev_queue *txq, const struct sk_buff *skb,
-				  __u64 since)
+static __always_inline void timed(const struct Qdisc *qdisc, const struct netdev_queue *txq,
+				  const struct sk_buff *skb, __u64 since)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_QDISC);
 	__u64 sojourn = bpf_ktime_get_boot_ns() - since, interval;
@@ -174,7 +178,8 @@ static __always_inline void timed(const struct Qdisc *qdisc, const struct netdev
 
 /* net/sched/sch_generic.c: dequeue_skb(). skb is NULL when the queue had nothing to give. */
 SEC("?tp_btf/qdisc_dequeue")
-int BPF_PROG(qdisc_dequeued, struct Qdisc *qdisc, const struct netdev_queue *txq, int packets, struct sk_buff *skb)
+int BPF_PROG(qdisc_dequeued, struct Qdisc *qdisc, const struct netdev_queue *txq, int packets,
+	     struct sk_buff *skb)
 {
 	struct stamp *stamp;
 

@@ -8,9 +8,13 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-enum { HOOK_SEND = 0, HOOK_RECEIVE = 1 };
+enum {
+	HOOK_SEND = 0,
+	HOOK_RECEIVE = 1
+};
 
-/* The socket that resets, if it is a whole one: answers to strays come with a TIME_WAIT socket or with none. */
+/* The socket that resets, if it is a whole one: answers to strays come with a TIME_WAIT socket or
+ * with none. */
 static __always_inline bool describe_socket(struct reset_event *event, const struct sock *sk)
 {
 	struct tcp_sock *tp;
@@ -51,8 +55,9 @@ static __always_inline void describe_packet(struct reset_event *event, const str
 	event->flow.ifindex = in.ifindex;
 }
 
-/* Either argument may be NULL: sk when a packet without socket is answered, skb when the process aborts. The reason is
- * there since 6.10. Older kernels do not call it at all when there is no socket. */
+/* Either argument may be NULL: sk when a packet without socket is answered, skb when the process
+ * aborts. The reason is there since 6.10. Older kernels do not call it at all when there is no
+ * socket. */
 SEC("?tp_btf/tcp_send_reset")
 int BPF_PROG(reset_send, const struct sock *sk, const struct sk_buff *skb)
 {
@@ -67,7 +72,8 @@ int BPF_PROG(reset_send, const struct sock *sk, const struct sk_buff *skb)
 		event.reason = (__u32)ctx[2];
 		event.reason_known = 1;
 	}
-	/* a listener answers for a connection it does not have: the packet knows the tuple, the socket the owner */
+	/* a listener answers for a connection it does not have: the packet knows the tuple, the
+	 * socket the owner */
 	if ((!describe_socket(&event, sk) || event.tcp_state == TCP_LISTEN) && skb)
 		describe_packet(&event, skb);
 	if (record_matches(ledger, &event.flow, &event.owner))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Which TCP segments are sent again, why does TCP think it must, and did the attempt leave the socket at all? */
+/* Which TCP segments are sent again, why does TCP think it must, and did the attempt leave the
+ * socket at all? */
 #include "vmlinux.h"
 
 #include "filter.bpf.h"
@@ -8,10 +9,14 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-enum { HOOK_SKB = 0, HOOK_SYNACK = 1 }; /* index into config.args */
+enum {
+	HOOK_SKB = 0,
+	HOOK_SYNACK = 1
+}; /* index into config.args */
 
-/* Before tcp_retransmit_timer() sends, tcp_enter_loss() has set CA_Loss; a tail loss probe goes out in CA_Open while its
- * timer is still the pending one (net/ipv4/tcp_timer.c, tcp_output.c: tcp_send_loss_probe()). */
+/* Before tcp_retransmit_timer() sends, tcp_enter_loss() has set CA_Loss; a tail loss probe goes out
+ * in CA_Open while its timer is still the pending one (net/ipv4/tcp_timer.c, tcp_output.c:
+ * tcp_send_loss_probe()). */
 static __always_inline __u32 type_of(__u32 tcp_state, __u32 ca_state, __u32 pending)
 {
 	if (tcp_state == TCP_SYN_SENT || tcp_state == TCP_SYN_RECV)
@@ -35,9 +40,10 @@ static __always_inline void describe(struct retransmit_event *event, const struc
 	event->cwnd = tp->snd_cwnd;
 }
 
-/* net/ipv4/tcp_output.c: __tcp_retransmit_skb(). One call per skb, not per segment. Until 6.16 it fires for successful
- * attempts only; since 6.17 for failed ones too, with err. Tcp.RetransSegs is the sum of segs plus TcpExt.TCPRetransFail
- * plus the SYN-ACKs: some failures are counted there, some (-EBUSY: the first copy is still in this host's queue) not. */
+/* net/ipv4/tcp_output.c: __tcp_retransmit_skb(). One call per skb, not per segment. Until 6.16 it
+ * fires for successful attempts only; since 6.17 for failed ones too, with err. Tcp.RetransSegs is
+ * the sum of segs plus TcpExt.TCPRetransFail plus the SYN-ACKs: some failures are counted there,
+ * some (-EBUSY: the first copy is still in this host's queue) not. */
 SEC("?tp_btf/tcp_retransmit_skb")
 int BPF_PROG(retransmit_skb, const struct sock *sk, const struct sk_buff *skb)
 {

@@ -66,7 +66,7 @@ def compare(ours, our_struct, kernel, kernel_struct, path):
         elif inner["kind"] in ("INT", "PTR", "ARRAY", "ENUM"):
             sizes = ours.size(member["type_id"]), kernel.size(found["type_id"])
             bits = member.get("bitfield_size", 0), found.get("bitfield_size", 0)
-            if sizes != sizes[::-1] or bool(bits[0]) != bool(bits[1]):
+            if sizes[0] != sizes[1] or bool(bits[0]) != bool(bits[1]):
                 yield f"{place}: {sizes[0]} bytes here, {sizes[1]} in the kernel (bit fields: {bits[0]}, {bits[1]})"
 
 

@@ -26,20 +26,32 @@ namespace culprit::test {
 inline constexpr std::uint32_t kNetns = 4026531840;
 inline constexpr std::uint64_t kSecondNs = 1'000'000'000;
 
-template <typename Record> inline constexpr std::uint32_t kKindOf = ABI_KIND_NONE;
-template <> inline constexpr std::uint32_t kKindOf<connect_event> = ABI_CONNECT;
-template <> inline constexpr std::uint32_t kKindOf<close_event> = ABI_CLOSE;
-template <> inline constexpr std::uint32_t kKindOf<retransmit_event> = ABI_RETRANSMIT;
-template <> inline constexpr std::uint32_t kKindOf<reset_event> = ABI_RESET;
-template <> inline constexpr std::uint32_t kKindOf<drop_event> = ABI_DROP;
-template <> inline constexpr std::uint32_t kKindOf<drop_total> = ABI_DROP_TOTAL;
-template <> inline constexpr std::uint32_t kKindOf<qdisc_event> = ABI_QDISC;
-template <> inline constexpr std::uint32_t kKindOf<qdisc_total> = ABI_QDISC_TOTAL;
-template <> inline constexpr std::uint32_t kKindOf<nic_event> = ABI_NIC;
-template <> inline constexpr std::uint32_t kKindOf<nic_total> = ABI_NIC_TOTAL;
+template <typename Record>
+inline constexpr std::uint32_t kKindOf = ABI_KIND_NONE;
+template <>
+inline constexpr std::uint32_t kKindOf<connect_event> = ABI_CONNECT;
+template <>
+inline constexpr std::uint32_t kKindOf<close_event> = ABI_CLOSE;
+template <>
+inline constexpr std::uint32_t kKindOf<retransmit_event> = ABI_RETRANSMIT;
+template <>
+inline constexpr std::uint32_t kKindOf<reset_event> = ABI_RESET;
+template <>
+inline constexpr std::uint32_t kKindOf<drop_event> = ABI_DROP;
+template <>
+inline constexpr std::uint32_t kKindOf<drop_total> = ABI_DROP_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<qdisc_event> = ABI_QDISC;
+template <>
+inline constexpr std::uint32_t kKindOf<qdisc_total> = ABI_QDISC_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<nic_event> = ABI_NIC;
+template <>
+inline constexpr std::uint32_t kKindOf<nic_total> = ABI_NIC_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
-template <typename Record> Record make(std::uint64_t when_ns = kSecondNs, std::uint16_t cpu = 0) {
+template <typename Record>
+Record make(std::uint64_t when_ns = kSecondNs, std::uint16_t cpu = 0) {
     static_assert(kKindOf<Record> != ABI_KIND_NONE, "not a record");
     Record record;
     std::memset(&record, 0, sizeof(record));
@@ -50,8 +62,9 @@ template <typename Record> Record make(std::uint64_t when_ns = kSecondNs, std::u
     return record;
 }
 
-inline abi_flow tcp_flow(const std::string& local, std::uint16_t local_port, const std::string& remote,
-                         std::uint16_t remote_port, std::uint32_t netns = kNetns, std::uint32_t ifindex = 2) {
+inline abi_flow tcp_flow(const std::string& local, std::uint16_t local_port,
+                         const std::string& remote, std::uint16_t remote_port,
+                         std::uint32_t netns = kNetns, std::uint32_t ifindex = 2) {
     abi_flow flow{};
     flow.family = local.find(':') == std::string::npos ? AF_INET : AF_INET6;
     if (inet_pton(flow.family, local.c_str(), flow.local) != 1 ||
@@ -78,7 +91,8 @@ inline abi_owner process(std::string_view comm, std::uint32_t tgid,
 
 /// A record of any kind whose fields are the bytes that `next_byte` gives; padding stays 0.
 template <typename NextByte>
-std::vector<std::byte> filled_record(const Kind& kind, std::uint64_t when_ns, NextByte&& next_byte) {
+std::vector<std::byte> filled_record(const Kind& kind, std::uint64_t when_ns,
+                                     NextByte&& next_byte) {
     std::vector<std::byte> record(kind.size);
     const abi_head head = {when_ns, kind.id, kind.size, 3};
     std::memcpy(record.data(), &head, sizeof(head));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// For tests that cannot run here: CTest shows them as skipped, with the reason. Catch2 2 has no SKIP.
+// For tests that cannot run here: CTest shows them as skipped, with the reason. Catch2 2 has no
+// SKIP.
 #pragma once
 
 #include <cstdio>
@@ -8,8 +9,8 @@
 
 namespace culprit::test {
 
-/// Ends the whole program, so that nothing of it counts as passed. No destructor runs: call it before anything that must
-/// be undone.
+/// Ends the whole program, so that nothing of it counts as passed. No destructor runs: call it
+/// before anything that must be undone.
 [[noreturn]] inline void skip(const std::string& reason) {
     std::printf("SKIP: %s\n", reason.c_str());
     std::fflush(stdout);

@@ -9,24 +9,27 @@ using namespace culprit;
 
 namespace {
 
-constexpr std::string_view kSnmp =
-    "Ip: Forwarding DefaultTTL InReceives InHdrErrors\n"
-    "Ip: 1 64 187654 0\n"
-    "Icmp: InMsgs InErrors InCsumErrors\n"
-    "Icmp: 12 0 0\n"
-    "IcmpMsg: InType3 OutType3\n"
-    "IcmpMsg: 12 12\n"
-    "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs "
-    "RetransSegs InErrs OutRsts InCsumErrors\n"
-    "Tcp: 1 200 120000 -1 511 312 45 17 9 120345 130456 678 3 91 2\n"
-    "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors\n"
-    "Udp: 4000 12 34 4100 30 4 0 2 0\n"
-    "UdpLite: InDatagrams NoPorts InErrors\n"
-    "UdpLite: 7 7 7\n";
+constexpr std::string_view kSnmp = "Ip: Forwarding DefaultTTL InReceives InHdrErrors\n"
+                                   "Ip: 1 64 187654 0\n"
+                                   "Icmp: InMsgs InErrors InCsumErrors\n"
+                                   "Icmp: 12 0 0\n"
+                                   "IcmpMsg: InType3 OutType3\n"
+                                   "IcmpMsg: 12 12\n"
+                                   "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens "
+                                   "PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs "
+                                   "RetransSegs InErrs OutRsts InCsumErrors\n"
+                                   "Tcp: 1 200 120000 -1 511 312 45 17 9 120345 130456 678 3 91 2\n"
+                                   "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors "
+                                   "SndbufErrors InCsumErrors IgnoredMulti MemErrors\n"
+                                   "Udp: 4000 12 34 4100 30 4 0 2 0\n"
+                                   "UdpLite: InDatagrams NoPorts InErrors\n"
+                                   "UdpLite: 7 7 7\n";
 
 constexpr std::string_view kNetstat =
-    "TcpExt: SyncookiesSent TW ListenOverflows ListenDrops TCPTimeouts TCPLossProbes TCPFastRetrans "
-    "TCPSlowStartRetrans TCPDSACKRecv TCPDSACKRecvSegs TCPRetransFail TCPSynRetrans TCPAbortOnTimeout\n"
+    "TcpExt: SyncookiesSent TW ListenOverflows ListenDrops TCPTimeouts TCPLossProbes "
+    "TCPFastRetrans "
+    "TCPSlowStartRetrans TCPDSACKRecv TCPDSACKRecvSegs TCPRetransFail TCPSynRetrans "
+    "TCPAbortOnTimeout\n"
     "TcpExt: 0 100 5 6 70 80 90 100 110 120 130 140 18446744073709551615\n"
     "IpExt: InNoRoutes InOctets\n"
     "IpExt: 1 2\n";

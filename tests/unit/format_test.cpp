@@ -10,7 +10,8 @@ using namespace culprit::test;
 
 namespace {
 
-template <typename Record> std::string text(const Record& record, std::string_view field, const Names& names = fake_names()) {
+template <typename Record>
+std::string text(const Record& record, std::string_view field, const Names& names = fake_names()) {
     const Kind* kind = find_kind(record.head.kind);
     REQUIRE(kind);
     for (const Field& f : kind->fields)
@@ -50,7 +51,8 @@ TEST_CASE("durations have three digits and a unit", "[format_test]") {
 }
 
 TEST_CASE("a duration just below the next unit is no power of ten", "[format_test]") {
-    for (const std::uint64_t ns : {999'499ULL, 999'500ULL, 999'999ULL, 999'999'999ULL, 999'999'999'999ULL, ~0ULL})
+    for (const std::uint64_t ns :
+         {999'499ULL, 999'500ULL, 999'999ULL, 999'999'999ULL, 999'999'999'999ULL, ~0ULL})
         CHECK(duration(ns).find('e') == std::string::npos);
 }
 
@@ -62,7 +64,8 @@ TEST_CASE("error numbers have their names", "[format_test]") {
     CHECK(errno_name(0xffffffff) == "errno#4294967295");
 }
 
-TEST_CASE("protocols, states and flags outside the known range do not read beyond it", "[format_test]") {
+TEST_CASE("protocols, states and flags outside the known range do not read beyond it",
+          "[format_test]") {
     CHECK(ip_protocol(6) == "tcp");
     CHECK(ip_protocol(132) == "132");
     CHECK(ethertype(0x86dd) == "ipv6");
@@ -134,7 +137,8 @@ TEST_CASE("no field of any kind reads as hostile text or crashes on all ones", "
         for (const Kind* kind : signal->kinds) {
             const auto record = filled_record(*kind, kSecondNs, [] { return 0xff; });
             for (const Field& field : kind->fields) {
-                if (field.type == Type::kFlow || field.type == Type::kOwner || field.type == Type::kHistogram)
+                if (field.type == Type::kFlow || field.type == Type::kOwner ||
+                    field.type == Type::kHistogram)
                     continue;
                 const std::string words = field_text(field, record, fake_names());
                 CHECK_FALSE(words.empty());

@@ -29,7 +29,8 @@ const Signal& signal(std::string_view name) {
 }
 
 bool mentions(const std::vector<std::string>& sentences, std::string_view words) {
-    return std::ranges::any_of(sentences, [&](const std::string& s) { return s.find(words) != std::string::npos; });
+    return std::ranges::any_of(
+        sentences, [&](const std::string& s) { return s.find(words) != std::string::npos; });
 }
 
 } // namespace
@@ -64,7 +65,8 @@ TEST_CASE("without BTF every signal is off and says what kernel is needed", "[pl
     }
 }
 
-TEST_CASE("a missing required hook turns off the signals that need it and no other", "[plan_test]") {
+TEST_CASE("a missing required hook turns off the signals that need it and no other",
+          "[plan_test]") {
     for (const Signal* one : all_signals())
         for (const Hook& hook : one->hooks) {
             if (!hook.required)

@@ -22,7 +22,8 @@ std::vector<const Kind*> all_kinds() {
 }
 
 /// For each byte of a record, how many of the parts have it.
-template <typename Parts> std::vector<int> coverage(const Kind& kind, const Parts& parts) {
+template <typename Parts>
+std::vector<int> coverage(const Kind& kind, const Parts& parts) {
     std::vector<int> times(kind.size);
     for (const auto& part : parts)
         for (std::size_t i = part.offset; i < part.offset + std::size_t{part.size}; i++)
@@ -30,7 +31,8 @@ template <typename Parts> std::vector<int> coverage(const Kind& kind, const Part
     return times;
 }
 
-template <typename Parts> void check_inside(const Kind& kind, const Parts& parts) {
+template <typename Parts>
+void check_inside(const Kind& kind, const Parts& parts) {
     for (const auto& part : parts) {
         CHECK(part.size > 0);
         CHECK(part.offset >= sizeof(abi_head));
@@ -40,18 +42,23 @@ template <typename Parts> void check_inside(const Kind& kind, const Parts& parts
 
 std::size_t size_of(Type type) {
     switch (type) {
-    case Type::kFlow: return sizeof(abi_flow);
-    case Type::kOwner: return sizeof(abi_owner);
+    case Type::kFlow:
+        return sizeof(abi_flow);
+    case Type::kOwner:
+        return sizeof(abi_owner);
     case Type::kSymbol:
-    case Type::kDurationNs: return 8;
+    case Type::kDurationNs:
+        return 8;
     case Type::kDurationUs:
     case Type::kErrno:
     case Type::kTcpState:
     case Type::kDropReason:
     case Type::kResetReason:
     case Type::kNetns:
-    case Type::kDevice: return 4;
-    default: return 0; // any
+    case Type::kDevice:
+        return 4;
+    default:
+        return 0; // any
     }
 }
 
@@ -97,7 +104,8 @@ TEST_CASE("key, sums and maxima are bytes that a field shows", "[signal_test]") 
         for (const auto& parts : {kind->key, kind->sums, kind->maxima})
             for (const Part& part : parts) {
                 CAPTURE(kind->name, part.offset);
-                CHECK(std::all_of(shown.begin() + part.offset, shown.begin() + part.offset + part.size,
+                CHECK(std::all_of(shown.begin() + part.offset,
+                                  shown.begin() + part.offset + part.size,
                                   [](int times) { return times == 1; }));
             }
     }
@@ -129,13 +137,15 @@ TEST_CASE("every field has the size that its type needs", "[signal_test]") {
         }
 }
 
-TEST_CASE("a device stands behind its namespace and a reset reason before its validity", "[signal_test]") {
+TEST_CASE("a device stands behind its namespace and a reset reason before its validity",
+          "[signal_test]") {
     for (const Kind* kind : all_kinds())
         for (const Field& field : kind->fields) {
             CAPTURE(kind->name, field.name);
             const auto is_at = [&](std::size_t offset, Type type) {
-                return std::ranges::any_of(kind->fields,
-                                           [&](const Field& f) { return f.offset == offset && f.type == type && f.size == 4; });
+                return std::ranges::any_of(kind->fields, [&](const Field& f) {
+                    return f.offset == offset && f.type == type && f.size == 4;
+                });
             };
             if (field.type == Type::kDevice)
                 CHECK(is_at(field.offset - 4UL, Type::kNetns));
@@ -144,7 +154,8 @@ TEST_CASE("a device stands behind its namespace and a reset reason before its va
         }
 }
 
-TEST_CASE("field names are unique within a kind and none is a name that recordings use", "[signal_test]") {
+TEST_CASE("field names are unique within a kind and none is a name that recordings use",
+          "[signal_test]") {
     for (const Kind* kind : all_kinds()) {
         std::set<std::string> names = {"count", "when_ns", "cpu", "first_ns", "last_ns", "kind"};
         for (const Field& field : kind->fields) {
@@ -176,7 +187,9 @@ TEST_CASE("kinds and signals are found by their unique ids and names", "[signal_
 }
 
 TEST_CASE("each kind is as large as its record", "[signal_test]") {
-    const auto size_of_kind = [](std::uint32_t id) { return find_kind(id) ? find_kind(id)->size : 0U; };
+    const auto size_of_kind = [](std::uint32_t id) {
+        return find_kind(id) ? find_kind(id)->size : 0U;
+    };
     CHECK(size_of_kind(ABI_CONNECT) == sizeof(connect_event));
     CHECK(size_of_kind(ABI_CLOSE) == sizeof(close_event));
     CHECK(size_of_kind(ABI_RETRANSMIT) == sizeof(retransmit_event));
@@ -190,17 +203,22 @@ TEST_CASE("each kind is as large as its record", "[signal_test]") {
     CHECK(all_kinds().size() == 10);
 }
 
-TEST_CASE("every signal has a question, a program and hooks that fit its configuration", "[signal_test]") {
+TEST_CASE("every signal has a question, a program and hooks that fit its configuration",
+          "[signal_test]") {
     for (const Signal* signal : all_signals()) {
         CAPTURE(signal->name);
         CHECK(*signal->question);
         CHECK(signal->elf().size() > 64);
-        CHECK(std::memcmp(signal->elf().data(), "\x7f" "ELF", 4) == 0);
+        CHECK(std::memcmp(signal->elf().data(),
+                          "\x7f"
+                          "ELF",
+                          4) == 0);
         CHECK(signal->hooks.size() <= ABI_HOOKS_MAX);
         CHECK(std::ranges::any_of(signal->hooks, &Hook::required));
         for (const Hook& hook : signal->hooks)
             CHECK((hook.required || *hook.without));
-        const bool has_totals = std::ranges::any_of(signal->kinds, [](const Kind* kind) { return !kind->event; });
+        const bool has_totals =
+            std::ranges::any_of(signal->kinds, [](const Kind* kind) { return !kind->event; });
         CHECK(has_totals == (signal->totals != nullptr));
     }
 }

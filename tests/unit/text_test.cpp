@@ -10,10 +10,12 @@ using namespace culprit;
 
 namespace {
 
-/// An independent and stricter reader than the one under test: RFC 3629 by its table of byte ranges.
+/// An independent and stricter reader than the one under test: RFC 3629 by its table of byte
+/// ranges.
 bool is_utf8(std::string_view s) {
     const auto in = [&](std::size_t i, int low, int high) {
-        return i < s.size() && static_cast<unsigned char>(s[i]) >= low && static_cast<unsigned char>(s[i]) <= high;
+        return i < s.size() && static_cast<unsigned char>(s[i]) >= low &&
+               static_cast<unsigned char>(s[i]) <= high;
     };
     std::size_t i = 0;
     while (i < s.size()) {
@@ -21,11 +23,14 @@ bool is_utf8(std::string_view s) {
             i += 1;
         else if (in(i, 0xc2, 0xdf) && in(i + 1, 0x80, 0xbf))
             i += 2;
-        else if (((in(i, 0xe0, 0xe0) && in(i + 1, 0xa0, 0xbf)) || (in(i, 0xe1, 0xec) && in(i + 1, 0x80, 0xbf)) ||
-                  (in(i, 0xed, 0xed) && in(i + 1, 0x80, 0x9f)) || (in(i, 0xee, 0xef) && in(i + 1, 0x80, 0xbf))) &&
+        else if (((in(i, 0xe0, 0xe0) && in(i + 1, 0xa0, 0xbf)) ||
+                  (in(i, 0xe1, 0xec) && in(i + 1, 0x80, 0xbf)) ||
+                  (in(i, 0xed, 0xed) && in(i + 1, 0x80, 0x9f)) ||
+                  (in(i, 0xee, 0xef) && in(i + 1, 0x80, 0xbf))) &&
                  in(i + 2, 0x80, 0xbf))
             i += 3;
-        else if (((in(i, 0xf0, 0xf0) && in(i + 1, 0x90, 0xbf)) || (in(i, 0xf1, 0xf3) && in(i + 1, 0x80, 0xbf)) ||
+        else if (((in(i, 0xf0, 0xf0) && in(i + 1, 0x90, 0xbf)) ||
+                  (in(i, 0xf1, 0xf3) && in(i + 1, 0x80, 0xbf)) ||
                   (in(i, 0xf4, 0xf4) && in(i + 1, 0x80, 0x8f))) &&
                  in(i + 2, 0x80, 0xbf) && in(i + 3, 0x80, 0xbf))
             i += 4;
@@ -44,8 +49,9 @@ bool has_control(std::string_view s) {
 
 /// Random bytes that are often the pieces of UTF-8, escapes and control sequences.
 std::string hostile(std::mt19937& random) {
-    static constexpr std::string_view kPieces[] = {"\x1b[31m", "\\", "\\x41", "\xc2\x9b", "\xe2\x80\xae", "\xf0\x9f\x98\x80",
-                                                   "\xed\xa0\x80", "\xc0\x80", "abc", "\xe2\x80", "\xf4\x90\x80\x80"};
+    static constexpr std::string_view kPieces[] = {
+        "\x1b[31m",     "\\",       "\\x41", "\xc2\x9b", "\xe2\x80\xae",    "\xf0\x9f\x98\x80",
+        "\xed\xa0\x80", "\xc0\x80", "abc",   "\xe2\x80", "\xf4\x90\x80\x80"};
     std::string text;
     for (std::size_t left = random() % 24; left; left--) {
         if (random() % 4 == 0)
@@ -68,7 +74,8 @@ TEST_CASE("every byte comes back from safe_text alone and between letters", "[te
 }
 
 TEST_CASE("ordinary words in any language stay as they are", "[text_test]") {
-    for (const std::string_view word : {"nginx: worker", "übergröße", "日本語", "\xf0\x9f\x98\x80", ""})
+    for (const std::string_view word :
+         {"nginx: worker", "übergröße", "日本語", "\xf0\x9f\x98\x80", ""})
         CHECK(safe_text(word) == word);
 }
 
@@ -93,12 +100,12 @@ TEST_CASE("C1 controls become escapes, as UTF-8 and as bare bytes", "[text_test]
 }
 
 TEST_CASE("bidirectional and zero-width characters become escapes", "[text_test]") {
-    CHECK(safe_text("\xe2\x80\xae") == "\\xe2\\x80\\xae"); // U+202E right-to-left override
-    CHECK(safe_text("\xe2\x81\xa6") == "\\xe2\\x81\\xa6"); // U+2066 left-to-right isolate
-    CHECK(safe_text("\xe2\x80\x8b") == "\\xe2\\x80\\x8b"); // U+200B zero width space
-    CHECK(safe_text("\xe2\x80\xa8") == "\\xe2\\x80\\xa8"); // U+2028 line separator
-    CHECK(safe_text("\xd8\x9c") == "\\xd8\\x9c");          // U+061C Arabic letter mark
-    CHECK(safe_text("\xef\xbb\xbf") == "\\xef\\xbb\\xbf"); // U+FEFF byte order mark
+    CHECK(safe_text("\xe2\x80\xae") == "\\xe2\\x80\\xae");          // U+202E right-to-left override
+    CHECK(safe_text("\xe2\x81\xa6") == "\\xe2\\x81\\xa6");          // U+2066 left-to-right isolate
+    CHECK(safe_text("\xe2\x80\x8b") == "\\xe2\\x80\\x8b");          // U+200B zero width space
+    CHECK(safe_text("\xe2\x80\xa8") == "\\xe2\\x80\\xa8");          // U+2028 line separator
+    CHECK(safe_text("\xd8\x9c") == "\\xd8\\x9c");                   // U+061C Arabic letter mark
+    CHECK(safe_text("\xef\xbb\xbf") == "\\xef\\xbb\\xbf");          // U+FEFF byte order mark
     CHECK(safe_text("\xf3\xa0\x80\xa0") == "\\xf3\\xa0\\x80\\xa0"); // U+E0020 tag
 }
 
@@ -125,7 +132,8 @@ TEST_CASE("whatever goes in, clean UTF-8 comes out and the same bytes come back"
 }
 
 TEST_CASE("text with a broken escape has no bytes", "[text_test]") {
-    for (const std::string_view text : {"\\", "a\\", "\\x", "\\x4", "\\xg0", "\\x0g", "\\y00", "\\x-1", "\\x+1", "\\x 1"})
+    for (const std::string_view text :
+         {"\\", "a\\", "\\x", "\\x4", "\\xg0", "\\x0g", "\\y00", "\\x-1", "\\x+1", "\\x 1"})
         CHECK_FALSE(raw_bytes(text));
 }
 
@@ -139,6 +147,7 @@ TEST_CASE("until_nul takes the bytes before the first NUL, or all", "[text_test]
 TEST_CASE("to_number takes whole decimal numbers only", "[text_test]") {
     CHECK(to_number("0") == 0U);
     CHECK(to_number("18446744073709551615") == ~std::uint64_t{0});
-    for (const std::string_view text : {"", " 1", "1 ", "+1", "-1", "0x1", "1.0", "18446744073709551616"})
+    for (const std::string_view text :
+         {"", " 1", "1 ", "+1", "-1", "0x1", "1.0", "18446744073709551616"})
         CHECK_FALSE(to_number(text));
 }

@@ -17,9 +17,30 @@ TEST_CASE("a duration is a whole number with a unit, or seconds", "[time_test]")
 }
 
 TEST_CASE("anything else is no duration", "[time_test]") {
-    for (const char* text : {"", "0", "0s", "0ms", "s", "ms", "-1", "-1s", "+1s", "1.5s", " 1s", "1 s", "1s ", "1d", "1us",
-                             "1S", "1h30m", "10ss", "8785h", "18446744073709551615h", "18446744073709551616",
-                             "99999999999999999999ms", "1\n", "forever"})
+    for (const char* text : {"",
+                             "0",
+                             "0s",
+                             "0ms",
+                             "s",
+                             "ms",
+                             "-1",
+                             "-1s",
+                             "+1s",
+                             "1.5s",
+                             " 1s",
+                             "1 s",
+                             "1s ",
+                             "1d",
+                             "1us",
+                             "1S",
+                             "1h30m",
+                             "10ss",
+                             "8785h",
+                             "18446744073709551615h",
+                             "18446744073709551616",
+                             "99999999999999999999ms",
+                             "1\n",
+                             "forever"})
         CHECK_FALSE(parse_duration_ns(text));
 }
 

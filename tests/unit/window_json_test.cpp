@@ -143,10 +143,12 @@ TEST_CASE("random damage is an error line or still a window", "[window_json_test
     }
 }
 
-TEST_CASE("digits and signs in wrong places are an error line or still a window", "[window_json_test]") {
+TEST_CASE("digits and signs in wrong places are an error line or still a window",
+          "[window_json_test]") {
     const std::string text = window_to_json(small_window());
     std::mt19937 random(4);
-    static constexpr std::string_view kInserts[] = {"-", "9", "99999999999999999999", ".5", "null", "[", "]", "{}", "\"", ","};
+    static constexpr std::string_view kInserts[] = {
+        "-", "9", "99999999999999999999", ".5", "null", "[", "]", "{}", "\"", ","};
     for (int i = 0; i < 5000; i++) {
         std::string damaged = text;
         damaged.insert(random() % damaged.size(), kInserts[random() % std::size(kInserts)]);
@@ -155,7 +157,8 @@ TEST_CASE("digits and signs in wrong places are an error line or still a window"
 }
 
 TEST_CASE("shapes of other documents are refused", "[window_json_test]") {
-    for (const char* text : {"", "null", "0", "[]", "{}", "\"x\"", "{\"schema\":null}", "{\"schema\":\"culprit.window/2\"}",
+    for (const char* text : {"", "null", "0", "[]", "{}", "\"x\"", "{\"schema\":null}",
+                             "{\"schema\":\"culprit.window/2\"}",
                              "{\"schema\":\"culprit.window/1\"}", "\xff", "\x1b[2J"}) {
         CHECK_FALSE(window_from_json(text));
         check_damaged(text);
@@ -176,9 +179,11 @@ TEST_CASE("an unknown kind, field length or escape is refused", "[window_json_te
 
 TEST_CASE("a number that does not fit its field is refused", "[window_json_test]") {
     const std::string text = window_to_json(small_window());
-    for (const std::string_view wrong : {"4294967296", "-1", "8.5", "1e300", "true", "\"8\"", "null"}) {
+    for (const std::string_view wrong :
+         {"4294967296", "-1", "8.5", "1e300", "true", "\"8\"", "null"}) {
         CAPTURE(wrong);
-        CHECK_FALSE(window_from_json(replaced(text, "\"reason\":8", "\"reason\":" + std::string(wrong))));
+        CHECK_FALSE(
+            window_from_json(replaced(text, "\"reason\":8", "\"reason\":" + std::string(wrong))));
         CHECK_FALSE(window_from_json(replaced(text, "\"cpu\":0", "\"cpu\":" + std::string(wrong))));
         CHECK_FALSE(window_from_json(replaced(text, ",40000,", "," + std::string(wrong) + ",")));
     }

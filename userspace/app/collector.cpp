@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// For each namespace a window ends at the moment its counters were read, so that they and the records tell of the same
-// stretch of time.
+// For each namespace a window ends at the moment its counters were read, so that they and the
+// records tell of the same stretch of time.
 #include "app/collector.h"
 
 #include <cstring>
@@ -12,7 +12,8 @@ namespace culprit {
 /// The last moment that was read or cut for the namespace of this record.
 std::uint64_t Collector::boundary(std::span<const std::byte> record) const {
     for (const Field& field : find_kind(head_of(record).kind)->fields) {
-        const std::size_t offset = field.type == Type::kFlow    ? field.offset + offsetof(abi_flow, netns)
+        const std::size_t offset = field.type == Type::kFlow
+                                       ? field.offset + offsetof(abi_flow, netns)
                                    : field.type == Type::kNetns ? field.offset
                                                                 : 0;
         std::uint32_t netns = 0;
@@ -43,7 +44,9 @@ void Collector::read_all_counters(bool first) {
             continue;
         }
         // a namespace that was not there at the beginning started at zero
-        const Counters before = first ? *now : x_counters.contains(inum) ? x_counters[inum] : Counters{};
+        const Counters before = first                       ? *now
+                                : x_counters.contains(inum) ? x_counters[inum]
+                                                            : Counters{};
         x_now.counters[inum].growth = growth(*now, before);
         x_counters[inum] = *now;
         x_read_ns[inum] = when;
@@ -61,7 +64,8 @@ void Collector::count_lost() {
     for (const auto& [kind, ledger] : now) {
         const abi_ledger& before = x_ledgers[kind];
         const Lost lost{ledger.ring_full - before.ring_full, ledger.map_full - before.map_full,
-                        ledger.limited - before.limited, ledger.seen - before.seen, ledger.filtered - before.filtered};
+                        ledger.limited - before.limited, ledger.seen - before.seen,
+                        ledger.filtered - before.filtered};
         if (lost != Lost{})
             x_now.lost[kind] = lost;
     }
@@ -85,7 +89,8 @@ void Collector::begin() {
 }
 
 Result<void> Collector::poll(int timeout_ms) {
-    const auto done = x_capture.poll(timeout_ms, [this](std::span<const std::byte> record) { take(record); });
+    const auto done =
+        x_capture.poll(timeout_ms, [this](std::span<const std::byte> record) { take(record); });
     if (!done)
         return std::unexpected(done.error());
     return {};
@@ -98,7 +103,8 @@ Result<Window> Collector::cut() {
     read_all_counters(false);
     x_now.to_ns = boot_now_ns();
     x_cutting = true;
-    x_capture.take_totals(x_now.to_ns, [this](std::span<const std::byte> record) { x_now.fold(record); });
+    x_capture.take_totals(x_now.to_ns,
+                          [this](std::span<const std::byte> record) { x_now.fold(record); });
     const auto done = poll(0);
     x_cutting = false;
     if (!done)

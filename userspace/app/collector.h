@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Live capture to Windows: drains the ring, takes the totals, reads the kernel's counters, adds the names.
+// Live capture to Windows: drains the ring, takes the totals, reads the kernel's counters, adds the
+// names.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@
 namespace culprit {
 
 class Collector {
-  public:
+public:
     Collector(Capture& capture, LiveNames& names) : x_capture(capture), x_names(names) {}
 
     /// What happened before this moment is not in any window.
@@ -26,7 +27,7 @@ class Collector {
     /// Ends the window under way and begins the next.
     Result<Window> cut();
 
-  private:
+private:
     void take(std::span<const std::byte> record);
     void read_all_counters(bool first);
     void count_lost();
@@ -36,9 +37,11 @@ class Collector {
     Capture& x_capture;
     LiveNames& x_names;
     Window x_now;
-    std::vector<std::vector<std::byte>> x_later; // records younger than the end of the window being cut
+    std::vector<std::vector<std::byte>>
+        x_later; // records younger than the end of the window being cut
     bool x_cutting = false;
-    std::map<std::uint32_t, std::uint64_t> x_read_ns; // when each namespace's counters were last read
+    std::map<std::uint32_t, std::uint64_t>
+        x_read_ns;                                // when each namespace's counters were last read
     std::map<std::uint32_t, Counters> x_counters; // as last read
     Ledgers x_ledgers;
 };

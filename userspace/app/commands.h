@@ -26,13 +26,15 @@ bool print_data(const std::string& text);
 int print_error(const Error& error);
 Style style_of(const Options& options);
 
-/// Loads and attaches what is needed for these kinds of event. An error when nothing at all could run.
+/// Loads and attaches what is needed for these kinds of event. An error when nothing at all could
+/// run.
 struct Session {
     Features features;
     Capture capture;
     double start_ms = 0;
 };
-Result<Session> start_session(const Options& options, const std::set<std::uint32_t>& kinds, bool for_people);
+Result<Session> start_session(const Options& options, const std::set<std::uint32_t>& kinds,
+                              bool for_people);
 
 /// All kinds that are events.
 std::set<std::uint32_t> all_event_kinds();

@@ -26,15 +26,19 @@ constexpr int kTickMs = 200;
 double cpu_seconds() {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+    const auto seconds = [](const timeval& t) {
+        return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+    };
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 std::uint64_t rss_bytes() {
     const std::string statm = read_file("/proc/self/statm").value_or("");
     const std::size_t space = statm.find(' ');
-    const auto pages = space == std::string::npos ? std::nullopt
-                                                  : to_number(statm.substr(space + 1, statm.find(' ', space + 1) - space - 1));
+    const auto pages =
+        space == std::string::npos
+            ? std::nullopt
+            : to_number(statm.substr(space + 1, statm.find(' ', space + 1) - space - 1));
     return pages.value_or(0) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
@@ -53,7 +57,9 @@ Result<void> collect(const Options& options, Session& session, History& history)
     for (bool last = false; !last;) {
         const std::uint64_t now = boot_now_ns();
         const std::uint64_t left_ms = now < window_end ? (window_end - now) / 1'000'000 + 1 : 0;
-        if (const auto done = collector.poll(static_cast<int>(std::min<std::uint64_t>(left_ms, kTickMs))); !done)
+        if (const auto done =
+                collector.poll(static_cast<int>(std::min<std::uint64_t>(left_ms, kTickMs)));
+            !done)
             return done;
         last = stop_requested || boot_now_ns() >= until;
         if (!last && boot_now_ns() < window_end)
@@ -62,7 +68,8 @@ Result<void> collect(const Options& options, Session& session, History& history)
         if (!window)
             return std::unexpected(window.error());
         if (save.is_open() && !(save << window_to_json(*window) << '\n'))
-            return fail(Code::kFailed, "write " + safe_text(options.save) + ": no space or no access");
+            return fail(Code::kFailed,
+                        "write " + safe_text(options.save) + ": no space or no access");
         history.add(std::move(*window));
         window_end = std::min(boot_now_ns() + kWindowNs, until);
     }
@@ -78,7 +85,8 @@ Result<History> replay(const std::string& path) {
     for (std::size_t number = 1; std::getline(file, line); number++) {
         auto window = window_from_json(line);
         if (!window)
-            return std::unexpected(window.error().in(fmt::format("{} line {}", safe_text(path), number)));
+            return std::unexpected(
+                window.error().in(fmt::format("{} line {}", safe_text(path), number)));
         history.add(std::move(*window));
     }
     if (history.windows().empty())
@@ -95,14 +103,18 @@ int print_verdict(const Options& options, Verdict verdict) {
     }
     print_data(options.json() ? verdict_json(verdict) : verdict_text(verdict, style_of(options)));
     switch (verdict.outcome) {
-    case Outcome::kHealthy: return kExitHealthy;
-    case Outcome::kFindings: return kExitFindings;
-    case Outcome::kIncomplete: break;
+    case Outcome::kHealthy:
+        return kExitHealthy;
+    case Outcome::kFindings:
+        return kExitFindings;
+    case Outcome::kIncomplete:
+        break;
     }
     return kExitFailed;
 }
 
-Verdict judge_history(const Options& options, const History& history, std::vector<SignalStatus> status) {
+Verdict judge_history(const Options& options, const History& history,
+                      std::vector<SignalStatus> status) {
     return judge({.facts = {history.total(), history.windows()},
                   .status = std::move(status),
                   .filtered = options.filters.any(),
@@ -133,7 +145,8 @@ int run_diagnose(const Options& options) {
     const double cpu_watching = cpu_seconds() - cpu_started;
     Verdict verdict = judge_history(options, history, session->capture.status());
     const double seconds = static_cast<double>(verdict.to_ns - verdict.from_ns) / 1e9;
-    verdict.self = {seconds > 0 ? 100 * cpu_watching / seconds : 0, rss_bytes(), session->capture.costs()};
+    verdict.self = {seconds > 0 ? 100 * cpu_watching / seconds : 0, rss_bytes(),
+                    session->capture.costs()};
     return print_verdict(options, std::move(verdict));
 }
 

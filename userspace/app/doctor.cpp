@@ -17,7 +17,8 @@ int run_doctor(const Options& options) {
     report.start_ms = static_cast<double>(boot_now_ns() - began) / 1e6;
     report.signals = capture.status();
     print_data(options.json() ? doctor_json(report) : doctor_text(report, style_of(options)));
-    const bool any = std::ranges::any_of(report.signals, [](const SignalStatus& s) { return s.state != State::kOff; });
+    const bool any = std::ranges::any_of(
+        report.signals, [](const SignalStatus& s) { return s.state != State::kOff; });
     return any ? kExitHealthy : kExitFailed;
 }
 

@@ -18,7 +18,9 @@ volatile std::sig_atomic_t stop_requested = 0;
 
 namespace {
 
-void on_signal(int) { stop_requested = 1; }
+void on_signal(int) {
+    stop_requested = 1;
+}
 
 void catch_signals() {
     struct sigaction action {};
@@ -32,10 +34,14 @@ int run(const Options& options) {
         set_log_level(Level::kDebug);
     catch_signals();
     switch (options.command) {
-    case Command::kDiagnose: return run_diagnose(options);
-    case Command::kWatch: return run_watch(options);
-    case Command::kDoctor: return run_doctor(options);
-    case Command::kNone: break;
+    case Command::kDiagnose:
+        return run_diagnose(options);
+    case Command::kWatch:
+        return run_watch(options);
+    case Command::kDoctor:
+        return run_doctor(options);
+    case Command::kNone:
+        break;
     }
     return kExitUsage;
 }
@@ -43,7 +49,8 @@ int run(const Options& options) {
 } // namespace
 
 bool print_data(const std::string& text) {
-    return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+    return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() &&
+           std::fflush(stdout) == 0;
 }
 
 int print_error(const Error& error) {
@@ -54,7 +61,8 @@ int print_error(const Error& error) {
 Style style_of(const Options& options) {
     const char* none = std::getenv("NO_COLOR");
     const bool terminal = isatty(STDOUT_FILENO) && !(none && *none);
-    return {.color = options.color == "always" || (options.color == "auto" && terminal), .json = options.json()};
+    return {.color = options.color == "always" || (options.color == "auto" && terminal),
+            .json = options.json()};
 }
 
 std::set<std::uint32_t> all_event_kinds() {
@@ -66,8 +74,10 @@ std::set<std::uint32_t> all_event_kinds() {
     return kinds;
 }
 
-Result<Session> start_session(const Options& options, const std::set<std::uint32_t>& kinds, bool for_people) {
-    // a stream shows single packets; a verdict needs a few of each kind, the totals are exact anyway
+Result<Session> start_session(const Options& options, const std::set<std::uint32_t>& kinds,
+                              bool for_people) {
+    // a stream shows single packets; a verdict needs a few of each kind, the totals are exact
+    // anyway
     constexpr std::uint32_t kSamplesStream = 256, kSamplesVerdict = 16, kTimedOneIn = 32;
     auto config = resolve_filters(options.filters);
     if (!config)
@@ -83,11 +93,13 @@ Result<Session> start_session(const Options& options, const std::set<std::uint32
     session.start_ms = static_cast<double>(boot_now_ns() - began) / 1e6;
     log(Level::kDebug, fmt::format("attached after {:.1f} ms", session.start_ms));
     const auto& all = session.capture.status();
-    const bool any = std::ranges::any_of(all, [](const SignalStatus& s) { return s.state != State::kOff; });
+    const bool any =
+        std::ranges::any_of(all, [](const SignalStatus& s) { return s.state != State::kOff; });
     if (!any)
-        return fail(Code::kUnsupported, fmt::format("no signal can run: {}; see culprit doctor",
-                                                    all.empty() || all.front().why.empty() ? "no reason known"
-                                                                                           : all.front().why.front()));
+        return fail(Code::kUnsupported,
+                    fmt::format("no signal can run: {}; see culprit doctor",
+                                all.empty() || all.front().why.empty() ? "no reason known"
+                                                                       : all.front().why.front()));
     return session;
 }
 

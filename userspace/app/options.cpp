@@ -20,22 +20,28 @@ namespace culprit {
 
 namespace {
 
-constexpr const char* kEpilog = "Exit codes: 0 done and healthy, 1 could not do it or the verdict is incomplete,\n"
-                                "2 wrong usage, 3 done and there are findings of severity warning or critical.";
+constexpr const char* kEpilog =
+    "Exit codes: 0 done and healthy, 1 could not do it or the verdict is incomplete,\n"
+    "2 wrong usage, 3 done and there are findings of severity warning or critical.";
 
 void add_output(CLI::App& app, Options& o) {
-    app.add_option("--output", o.output, "text or json")->check(CLI::IsMember({"text", "json"}))->capture_default_str();
+    app.add_option("--output", o.output, "text or json")
+        ->check(CLI::IsMember({"text", "json"}))
+        ->capture_default_str();
     app.add_option("--color", o.color, "auto, always or never (NO_COLOR is honoured)")
         ->check(CLI::IsMember({"auto", "always", "never"}))
         ->capture_default_str();
-    app.add_option("--disable-hook", o.hidden_hooks, "treat a kernel hook as absent, e.g. kfree_skb; may be repeated");
+    app.add_option("--disable-hook", o.hidden_hooks,
+                   "treat a kernel hook as absent, e.g. kfree_skb; may be repeated");
     app.add_flag("--debug", o.debug, "messages of libbpf and the verifier on stderr");
 }
 
 void add_filters(CLI::App& app, Filters& f) {
     app.add_option("--pid", f.pid, "owner's process id")->check(CLI::Range(1U, 4194304U));
     app.add_option("--comm", f.comm, "owner's process name, at most 15 bytes")
-        ->check([](const std::string& s) { return s.size() > 15 ? "longer than 15 bytes" : std::string(); });
+        ->check([](const std::string& s) {
+            return s.size() > 15 ? "longer than 15 bytes" : std::string();
+        });
     app.add_option("--cgroup", f.cgroup, "owner's cgroup v2: path below its mount, or id");
     app.add_option("--netns", f.netns, "network namespace: name, or inode number");
     app.add_option("--port", f.port, "port at either end")->check(CLI::Range(1, 65535));
@@ -49,7 +55,8 @@ CLI::Option* add_for(CLI::App& app, Options& o, const std::string& text) {
         [&o](const std::string& given) {
             const auto ns = parse_duration_ns(given);
             if (!ns)
-                throw CLI::ValidationError("--for", "'" + safe_text(given) + "' is not a duration like 500ms, 10s, 5m");
+                throw CLI::ValidationError("--for", "'" + safe_text(given) +
+                                                        "' is not a duration like 500ms, 10s, 5m");
             o.for_ns = *ns;
         },
         text);
@@ -70,7 +77,8 @@ std::string check_kind(const std::string& name) {
 std::string check_finding(const std::string& id) {
     if (std::ranges::find(finding_ids(), std::string_view(id)) != finding_ids().end())
         return {};
-    return fmt::format("no finding named '{}'; there are {}", safe_text(id), fmt::join(finding_ids(), ", "));
+    return fmt::format("no finding named '{}'; there are {}", safe_text(id),
+                       fmt::join(finding_ids(), ", "));
 }
 
 Result<void> resolve_addr(const std::string& text, abi_config& config) {
@@ -79,11 +87,14 @@ Result<void> resolve_addr(const std::string& text, abi_config& config) {
     const bool v6 = host.find(':') != std::string::npos;
     config.addr_family = v6 ? AF_INET6 : AF_INET;
     const unsigned longest = v6 ? 128 : 32;
-    const auto prefix = slash == std::string::npos ? std::uint64_t{longest} : to_number(text.substr(slash + 1));
-    if (inet_pton(config.addr_family, host.c_str(), config.addr) != 1 || !prefix || *prefix > longest)
+    const auto prefix =
+        slash == std::string::npos ? std::uint64_t{longest} : to_number(text.substr(slash + 1));
+    if (inet_pton(config.addr_family, host.c_str(), config.addr) != 1 || !prefix ||
+        *prefix > longest)
         return fail(Code::kUsage, "--addr: '" + safe_text(text) + "' is not an address or CIDR");
     for (std::size_t bit = 0; bit < *prefix; bit++)
-        config.addr_mask[bit / 8] = static_cast<__u8>(config.addr_mask[bit / 8] | (0x80U >> bit % 8));
+        config.addr_mask[bit / 8] =
+            static_cast<__u8>(config.addr_mask[bit / 8] | (0x80U >> bit % 8));
     for (std::size_t i = 0; i < sizeof(config.addr); i++)
         config.addr[i] &= config.addr_mask[i];
     config.filters |= ABI_FILTER_ADDR;
@@ -95,9 +106,11 @@ Result<Netns> find_netns(const std::string& text) {
     const auto all = list_netns(left_out);
     const auto number = to_number(text);
     for (const auto& [inum, netns] : all)
-        if ((number && *number == inum) || netns.name == text || (text.empty() && inum == own_netns()))
+        if ((number && *number == inum) || netns.name == text ||
+            (text.empty() && inum == own_netns()))
             return netns;
-    return fail(Code::kFailed, "--netns: there is no network namespace '" + safe_text(text) + "' here (see ip netns)");
+    return fail(Code::kFailed, "--netns: there is no network namespace '" + safe_text(text) +
+                                   "' here (see ip netns)");
 }
 
 Result<std::uint64_t> find_cgroup(const std::string& text) {
@@ -130,7 +143,8 @@ Result<void> resolve_place(const Filters& f, abi_config& config) {
         if (name == f.dev)
             config.ifindex = ifindex;
     if (!config.ifindex)
-        return fail(Code::kFailed, "--dev: there is no device '" + safe_text(f.dev) + "' in that network namespace");
+        return fail(Code::kFailed, "--dev: there is no device '" + safe_text(f.dev) +
+                                       "' in that network namespace");
     config.filters |= ABI_FILTER_DEV;
     return {};
 }
@@ -138,7 +152,8 @@ Result<void> resolve_place(const Filters& f, abi_config& config) {
 } // namespace
 
 bool Filters::any() const {
-    return pid || port || !(comm.empty() && cgroup.empty() && netns.empty() && addr.empty() && dev.empty());
+    return pid || port ||
+           !(comm.empty() && cgroup.empty() && netns.empty() && addr.empty() && dev.empty());
 }
 
 Result<abi_config> resolve_filters(const Filters& f) {
@@ -172,26 +187,29 @@ Result<abi_config> resolve_filters(const Filters& f) {
 
 std::expected<Options, int> parse_options(int argc, char** argv) {
     Options o;
-    CLI::App app("Which process, which socket and which place in the kernel is to blame for this host's network trouble?",
+    CLI::App app("Which process, which socket and which place in the kernel is to blame for this "
+                 "host's network trouble?",
                  "culprit");
     app.set_version_flag("--version", CULPRIT_VERSION);
     app.footer(kEpilog);
     app.require_subcommand(1);
-    CLI::App* diagnose = app.add_subcommand("diagnose", "watch for a while, then a verdict layer by layer");
+    CLI::App* diagnose =
+        app.add_subcommand("diagnose", "watch for a while, then a verdict layer by layer");
     add_for(*diagnose, o, "how long to watch (default 10s)");
     diagnose->add_option("--only", o.only, "report only this finding")->check(check_finding);
     diagnose->add_option("--save", o.save, "write what was seen to a file for --replay");
-    diagnose->add_option("--replay", o.replay, "judge what --save wrote, without touching the kernel");
+    diagnose->add_option("--replay", o.replay,
+                         "judge what --save wrote, without touching the kernel");
     add_filters(*diagnose, o.filters);
     add_output(*diagnose, o);
     CLI::App* watch = app.add_subcommand("watch", "live stream of events");
-    watch->add_option("signal", o.kinds, "connect, close, retransmit, reset, drop, qdisc, nic; default all")
-        ->check(check_kind);
+    watch->add_option("signal", o.kinds, "which events; default all")->check(check_kind);
     add_for(*watch, o, "stop after this time (default: at SIGINT)");
     watch->add_flag("--all", o.all, "also drops that are normal life");
     add_filters(*watch, o.filters);
     add_output(*watch, o);
-    CLI::App* doctor = app.add_subcommand("doctor", "what this kernel offers, and what is missing and why");
+    CLI::App* doctor =
+        app.add_subcommand("doctor", "what this kernel offers, and what is missing and why");
     add_output(*doctor, o);
     try {
         app.parse(argc, argv);

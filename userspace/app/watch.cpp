@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// `culprit watch`: prints events as they come, and at the end what was shown, hidden, limited and lost.
+// `culprit watch`: prints events as they come, and at the end what was shown, hidden, limited and
+// lost.
 #include <algorithm>
 
 #include "app/commands.h"
@@ -16,13 +17,14 @@ namespace {
 constexpr int kTickMs = 200; // the reader's timer: how late a lone event may be
 
 class Watch {
-  public:
+public:
     Watch(const Options& options, Session& session)
-        : x_options(options), x_session(session), x_names(session.features), x_style(style_of(options)) {}
+        : x_options(options), x_session(session), x_names(session.features),
+          x_style(style_of(options)) {}
 
     Result<void> run();
 
-  private:
+private:
     void show(std::span<const std::byte> record);
     bool is_normal_life(const Kind& kind, std::span<const std::byte> record) const;
     WatchSummary summary(double seconds) const;
@@ -56,9 +58,9 @@ void Watch::show(std::span<const std::byte> record) {
         return;
     }
     x_shown[kind.id]++;
-    const std::string line = x_options.json()
-                                 ? event_json(kind, record, x_names.all(), wall_offset_ns())
-                                 : event_text(kind, record, x_names.all(), wall_offset_ns(), x_style);
+    const std::string line =
+        x_options.json() ? event_json(kind, record, x_names.all(), wall_offset_ns())
+                         : event_text(kind, record, x_names.all(), wall_offset_ns(), x_style);
     x_reader_gone = x_reader_gone || !print_data(line);
 }
 
@@ -69,8 +71,11 @@ WatchSummary Watch::summary(double seconds) const {
         if (!ledger.seen && !ledger.map_full)
             continue;
         const auto count = [id = id](const auto& map) { return map.contains(id) ? map.at(id) : 0; };
-        out.lines.push_back({find_kind(id)->name, count(x_shown), count(x_hidden),
-                             {ledger.ring_full, ledger.map_full, ledger.limited, ledger.seen, ledger.filtered}});
+        out.lines.push_back(
+            {find_kind(id)->name,
+             count(x_shown),
+             count(x_hidden),
+             {ledger.ring_full, ledger.map_full, ledger.limited, ledger.seen, ledger.filtered}});
     }
     return out;
 }
@@ -81,8 +86,9 @@ Result<void> Watch::run() {
     while (!stop_requested && !x_reader_gone) {
         const std::uint64_t now = boot_now_ns();
         const std::uint64_t left_ms = now < until ? (until - now) / 1'000'000 + 1 : 0;
-        const auto done = x_session.capture.poll(static_cast<int>(std::min<std::uint64_t>(left_ms, kTickMs)),
-                                                 [this](std::span<const std::byte> record) { show(record); });
+        const auto done =
+            x_session.capture.poll(static_cast<int>(std::min<std::uint64_t>(left_ms, kTickMs)),
+                                   [this](std::span<const std::byte> record) { show(record); });
         if (!done)
             return std::unexpected(done.error());
         if (now >= until)
@@ -109,7 +115,8 @@ int run_watch(const Options& options) {
         return print_error(session.error());
     for (const SignalStatus& status : session->capture.status())
         if (status.state == State::kOff)
-            log(Level::kWarning, "signal " + status.name + " is off: " + (status.why.empty() ? "" : status.why.front()));
+            log(Level::kWarning, "signal " + status.name +
+                                     " is off: " + (status.why.empty() ? "" : status.why.front()));
     if (const auto done = Watch(options, *session).run(); !done)
         return print_error(done.error());
     return kExitHealthy;

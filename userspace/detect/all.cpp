@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The detectors, and the order of what they found. Causes leave out of their symptoms by joining flows (flows.h): what
-// local-drop explains, packet-loss and connect-timeout do not report.
+// The detectors, and the order of what they found. Causes leave out of their symptoms by joining
+// flows (flows.h): what local-drop explains, packet-loss and connect-timeout do not report.
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -17,8 +17,8 @@ struct Entry {
 };
 
 constexpr std::array kDetectors = {
-    Entry{"local-drop", detect_local_drop},         Entry{"packet-loss", detect_packet_loss},
-    Entry{"conn-refused", detect_conn_refused},     Entry{"connect-timeout", detect_connect_timeout},
+    Entry{"local-drop", detect_local_drop},     Entry{"packet-loss", detect_packet_loss},
+    Entry{"conn-refused", detect_conn_refused}, Entry{"connect-timeout", detect_connect_timeout},
     Entry{"rst-storm", detect_rst_storm},
 };
 
@@ -30,7 +30,9 @@ constexpr auto kIds = [] {
 
 } // namespace
 
-std::span<const std::string_view> finding_ids() { return kIds; }
+std::span<const std::string_view> finding_ids() {
+    return kIds;
+}
 
 std::vector<Finding> detect_all(const Facts& facts) {
     std::vector<Finding> all;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The list, with the reason for each entry. The place is part of the key: "no reason given" is noise in one function and a
-// fault in another.
+// The list, with the reason for each entry. The place is part of the key: "no reason given" is
+// noise in one function and a fault in another.
 #include "detect/benign.h"
 
 #include <array>
@@ -45,13 +45,17 @@ constexpr std::array kBenign = {
     Benign{"IPV6_NDISC_NS_OTHERHOST", "*", "a neighbour question for another host"},
     Benign{"ARP_PVLAN_DISABLE", "*", "ARP for another host"},
     Benign{"DUP_FRAG", "*", "a fragment that had already arrived"},
-    Benign{"NOT_SPECIFIED", "tcp_v4_rcv", "handled by a closing or half-open connection's small socket"},
-    Benign{"NOT_SPECIFIED", "tcp_v6_rcv", "handled by a closing or half-open connection's small socket"},
+    Benign{"NOT_SPECIFIED", "tcp_v4_rcv",
+           "handled by a closing or half-open connection's small socket"},
+    Benign{"NOT_SPECIFIED", "tcp_v6_rcv",
+           "handled by a closing or half-open connection's small socket"},
     Benign{"NOT_SPECIFIED", "tcp_rcv_state_process", "a late ACK of a closing connection"},
     Benign{"NOT_SPECIFIED", "llc_rcv", "STP and the like"},
     Benign{"NOT_SPECIFIED", "arp_process", "an ARP packet, done with"},
-    Benign{"NOT_SPECIFIED", "sk_stream_kill_queues", "what was left in a queue when its socket closed"},
-    Benign{"NOT_SPECIFIED", "inet_sock_destruct", "what was left in a queue when its socket closed"},
+    Benign{"NOT_SPECIFIED", "sk_stream_kill_queues",
+           "what was left in a queue when its socket closed"},
+    Benign{"NOT_SPECIFIED", "inet_sock_destruct",
+           "what was left in a queue when its socket closed"},
     Benign{"NOT_SPECIFIED", "skb_queue_purge", "what was left in a queue when its socket closed"},
     Benign{"NOT_SPECIFIED", "netlink_broadcast_filtered", "a netlink message nobody subscribed to"},
     Benign{"NOT_SPECIFIED", "netlink_unicast", "a netlink message for a socket that is gone"},
@@ -68,18 +72,23 @@ constexpr std::array kBenign = {
 };
 
 /// "tcp_v4_rcv.isra.0+0x85" -> "tcp_v4_rcv"
-std::string_view function_of(std::string_view symbol) { return symbol.substr(0, symbol.find_first_of("+.")); }
+std::string_view function_of(std::string_view symbol) {
+    return symbol.substr(0, symbol.find_first_of("+."));
+}
 
 } // namespace
 
-std::span<const Benign> benign_drops() { return kBenign; }
+std::span<const Benign> benign_drops() {
+    return kBenign;
+}
 
 std::string_view benign_drop(std::string_view reason, std::string_view symbol) {
     // a kernel without reasons says nothing: judged by the place alone, like "no reason given"
     const std::string_view given = reason.empty() || reason == "-" ? "NOT_SPECIFIED" : reason;
     const std::string_view function = function_of(symbol);
     for (const Benign& benign : kBenign)
-        if ((benign.reason == "*" || benign.reason == given) && (benign.function == "*" || benign.function == function))
+        if ((benign.reason == "*" || benign.reason == given) &&
+            (benign.function == "*" || benign.function == function))
             return benign.why;
     return {};
 }

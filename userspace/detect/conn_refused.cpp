@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// conn-refused. Claim: a process keeps connecting to a port that refuses. Evidence: connection attempts that ended with
-// ECONNREFUSED, their share of the attempts to that destination. Looks alike: a firewall that rejects with a reset (the
-// answer then comes without tcp_send_reset on the peer, when the peer is this host), a scan (many ports, few each).
+// conn-refused. Claim: a process keeps connecting to a port that refuses. Evidence: connection
+// attempts that ended with ECONNREFUSED, their share of the attempts to that destination. Looks
+// alike: a firewall that rejects with a reset (the answer then comes without tcp_send_reset on the
+// peer, when the peer is this host), a scan (many ports, few each).
 #include <map>
 #include <tuple>
 
@@ -23,7 +24,8 @@ struct Attempts {
     std::uint64_t all = 0, refused = 0, first_ns = 0;
 };
 
-std::map<std::tuple<std::uint32_t, std::uint32_t, std::uint64_t, std::string>, Attempts> collect(const Window& total) {
+std::map<std::tuple<std::uint32_t, std::uint32_t, std::uint64_t, std::string>, Attempts>
+collect(const Window& total) {
     std::map<std::tuple<std::uint32_t, std::uint32_t, std::uint64_t, std::string>, Attempts> found;
     for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT)) {
         const std::string to = destination(attempt.flow);
@@ -57,25 +59,31 @@ std::vector<Finding> detect_conn_refused(const Facts& facts) {
     for (const auto& [key, a] : collect(facts.total)) {
         const double share = a.all ? double(a.refused) / double(a.all) : 0;
         const double rate = seconds > 0 ? double(a.refused) / seconds : 0;
-        if (a.refused < threshold::kRefusedMin || rate < threshold::kRefusedPerSecond || share < threshold::kRefusedShare)
+        if (a.refused < threshold::kRefusedMin || rate < threshold::kRefusedPerSecond ||
+            share < threshold::kRefusedShare)
             continue;
-        Finding finding{.id = "conn-refused", .severity = share >= 0.9 ? Severity::kCritical : Severity::kWarning};
+        Finding finding{.id = "conn-refused",
+                        .severity = share >= 0.9 ? Severity::kCritical : Severity::kWarning};
         finding.confidence = 0.95;
-        finding.title = fmt::format("{} is refused by {}: nobody listens there", owner_name(a.party.owner), a.to);
+        finding.title = fmt::format("{} is refused by {}: nobody listens there",
+                                    owner_name(a.party.owner), a.to);
         finding.culprit = a.party;
         finding.where = {.remote = a.to, .netns = a.party.netns};
         finding.first_ns = a.first_ns;
         finding.count = a.refused;
         finding.rate_per_s = rate;
-        finding.evidence.push_back({fmt::format("{} of {} attempts ended with ECONNREFUSED", a.refused, a.all), share,
-                                    "ratio", "inet_sock_set_state"});
+        finding.evidence.push_back(
+            {fmt::format("{} of {} attempts ended with ECONNREFUSED", a.refused, a.all), share,
+             "ratio", "inet_sock_set_state"});
         if (const std::uint64_t answers = closed_port_answers(facts.total, a.to))
-            finding.evidence.push_back({fmt::format("this host itself answered {} times from there for want of a listener",
-                                                    answers),
-                                        double(answers), "resets", "tcp_send_reset"});
+            finding.evidence.push_back(
+                {fmt::format("this host itself answered {} times from there for want of a listener",
+                             answers),
+                 double(answers), "resets", "tcp_send_reset"});
         const std::string port = a.to.substr(a.to.rfind(':') + 1);
-        finding.advice.push_back({"start the service, or correct the address the client is configured with",
-                                  fmt::format("ss -ltnp 'sport = :{}'", port)});
+        finding.advice.push_back(
+            {"start the service, or correct the address the client is configured with",
+             fmt::format("ss -ltnp 'sport = :{}'", port)});
         finding.verify = fmt::format("diagnose --only conn-refused --port {} --for 30s", port);
         findings.push_back(std::move(finding));
     }

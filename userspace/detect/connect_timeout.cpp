@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// connect-timeout. Claim: a process's connection attempts get no answer. Evidence: attempts that timed out or were given up
-// after repeated SYNs, attempts still waiting. Looks alike: a refused connection (answered), a drop on this host
-// (local-drop explains it and this is not reported), an attempt that fails before a SYN is sent.
+// connect-timeout. Claim: a process's connection attempts get no answer, or only after repeats.
+// Evidence: attempts that timed out or were given up after repeated SYNs, attempts still waiting.
+// Looks alike: a refused connection (answered), a drop on this host (local-drop explains it and
+// this is not reported), an attempt that fails before a SYN is sent.
 #include <map>
 #include <tuple>
 
@@ -67,7 +68,11 @@ bool is_fault(const Attempts& a) {
     const double share = failed ? double(failed) / double(failed + a.ok) : 0;
     if (failed >= threshold::kUnansweredMin && share >= threshold::kUnansweredShare)
         return true;
-    return !a.ok && a.syn_repeats >= threshold::kSynRepeatsMin;
+    if (!a.ok)
+        return a.syn_repeats >= threshold::kSynRepeatsMin;
+    const auto attempts = static_cast<double>(std::max(a.waiting, failed) + a.ok);
+    return a.syn_repeats >= threshold::kLateMin &&
+           static_cast<double>(a.syn_repeats) >= threshold::kLateShare * attempts;
 }
 
 } // namespace
@@ -79,23 +84,31 @@ std::vector<Finding> detect_connect_timeout(const Facts& facts) {
         if (!is_fault(a) || drops.of_destination(a.flow))
             continue;
         const std::string to = destination(a.flow);
-        Finding finding{.id = "connect-timeout", .severity = a.ok ? Severity::kWarning : Severity::kCritical};
+        Finding finding{.id = "connect-timeout",
+                        .severity = a.ok ? Severity::kWarning : Severity::kCritical};
         finding.confidence = a.ok ? 0.8 : 0.9;
-        finding.title = fmt::format("{} gets no answer when it connects to {}", owner_name(a.party.owner), to);
-        finding.culprit = a.party;
+        finding.title = fmt::format("{} gets {} answer when it connects to {}",
+                                    owner_name(a.party.owner), a.ok ? "late or no" : "no", to);
+        add_party(finding.affected, a.party); // it suffers; who drops its packets is not known here
         finding.where = {.remote = to, .netns = a.party.netns};
         finding.first_ns = a.first_ns;
         finding.count = std::max(a.timed_out + a.given_up, a.waiting);
-        finding.rate_per_s = facts.total.seconds() > 0 ? double(finding.count) / facts.total.seconds() : 0;
-        finding.evidence.push_back({fmt::format("{} attempts timed out, {} were given up by the process, {} succeeded",
-                                                a.timed_out, a.given_up, a.ok),
-                                    double(a.timed_out + a.given_up), "attempts", "inet_sock_set_state"});
-        finding.evidence.push_back({fmt::format("{} SYNs were sent again, by {} attempts", a.syn_repeats, a.waiting),
-                                    double(a.syn_repeats), "SYNs", "tcp_retransmit_skb"});
-        finding.evidence.push_back({"no drop of these packets on this host", std::nullopt, "", "kfree_skb"});
-        finding.advice.push_back({"the destination is down, filtered, or its answers are lost on the way",
-                                  fmt::format("mtr -rwzc 20 {}", address(a.flow, false))});
-        finding.verify = fmt::format("diagnose --only connect-timeout --port {} --for 30s", a.flow.remote_port);
+        finding.rate_per_s =
+            facts.total.seconds() > 0 ? double(finding.count) / facts.total.seconds() : 0;
+        finding.evidence.push_back(
+            {fmt::format("{} attempts timed out, {} were given up by the process, {} succeeded",
+                         a.timed_out, a.given_up, a.ok),
+             double(a.timed_out + a.given_up), "attempts", "inet_sock_set_state"});
+        finding.evidence.push_back(
+            {fmt::format("{} SYNs were sent again, by {} attempts", a.syn_repeats, a.waiting),
+             double(a.syn_repeats), "SYNs", "tcp_retransmit_skb"});
+        finding.evidence.push_back(
+            {"no drop of these packets on this host", std::nullopt, "", "kfree_skb"});
+        finding.advice.push_back(
+            {"the destination is down, filtered, or its answers are lost on the way",
+             fmt::format("mtr -rwzc 20 {}", address(a.flow, false))});
+        finding.verify =
+            fmt::format("diagnose --only connect-timeout --port {} --for 30s", a.flow.remote_port);
         findings.push_back(std::move(finding));
     }
     return findings;

@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::size_t kPartiesMax = 5;
 
-template <typename Map, typename Key> const DropPlace* lookup(const Map& map, const Key& key) {
+template <typename Map, typename Key>
+const DropPlace* lookup(const Map& map, const Key& key) {
     const auto it = map.find(key);
     return it == map.end() ? nullptr : &it->second;
 }
@@ -28,13 +29,16 @@ std::string percent(double ratio) {
     return value < 10 ? fmt::format("{:.1f} %", value) : fmt::format("{:.0f} %", value);
 }
 
-bool same_process(const abi_owner& a, const abi_owner& b) { return a.tgid == b.tgid && a.start_ns == b.start_ns; }
+bool same_process(const abi_owner& a, const abi_owner& b) {
+    return a.tgid == b.tgid && a.start_ns == b.start_ns;
+}
 
 void add_party(std::vector<Party>& into, const Party& party) {
     if (!party.owner.tgid || into.size() >= kPartiesMax)
         return;
-    const bool known = std::ranges::any_of(
-        into, [&](const Party& p) { return same_process(p.owner, party.owner) && p.netns == party.netns; });
+    const bool known = std::ranges::any_of(into, [&](const Party& p) {
+        return same_process(p.owner, party.owner) && p.netns == party.netns;
+    });
     if (!known)
         into.push_back(party);
 }
@@ -46,13 +50,17 @@ std::string conversation(const abi_flow& flow) {
     return a + " " + b + " " + ip_protocol(flow.protocol);
 }
 
-std::string destination(const abi_flow& flow) { return endpoint(flow, false); }
+std::string destination(const abi_flow& flow) {
+    return endpoint(flow, false);
+}
 
 bool is_benign(std::uint32_t reason, std::uint64_t location, const Names& names) {
     return !benign_drop(drop_reason(reason, names), symbol(location, names)).empty();
 }
 
-const DropPlace* LocalDrops::of(const abi_flow& flow) const { return lookup(by_conversation, conversation(flow)); }
+const DropPlace* LocalDrops::of(const abi_flow& flow) const {
+    return lookup(by_conversation, conversation(flow));
+}
 
 const DropPlace* LocalDrops::of_destination(const abi_flow& flow) const {
     return lookup(by_destination, destination(flow));
@@ -69,7 +77,8 @@ LocalDrops find_local_drops(const Window& total) {
         if (drop.flow.protocol != IPPROTO_TCP)
             continue;
         abi_flow to = drop.flow;
-        if ((drop.tcp_flags & (kSyn | kAck)) == (kSyn | kAck)) { // the answer was dropped: its sender is the destination
+        if ((drop.tcp_flags & (kSyn | kAck)) ==
+            (kSyn | kAck)) { // the answer was dropped: its sender is the destination
             std::copy(std::begin(to.local), std::end(to.local), std::begin(to.remote));
             to.remote_port = to.local_port;
         } else if (!(drop.tcp_flags & kSyn)) {

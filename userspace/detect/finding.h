@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a detector says: one fault, who is to blame, how it is known, what to do and how to check the repair.
+// What a detector says: one fault, who is to blame, how it is known, what to do and how to check
+// the repair.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ namespace culprit {
 
 enum class Severity { kInfo, kWarning, kCritical };
 enum class Layer { kPhysical, kDataLink, kNetwork, kTransport, kApplication };
-inline constexpr const char* kLayerNames[] = {"physical", "data link", "network", "transport", "application"};
+inline constexpr const char* kLayerNames[] = {"physical", "data link", "network", "transport",
+                                              "application"};
 inline constexpr const char* kSeverityNames[] = {"info", "warning", "critical"};
 
 struct Evidence {
@@ -48,8 +50,8 @@ struct Finding {
     Severity severity = Severity::kWarning;
     double confidence = 0; // 0 to 1
     std::string title;
-    std::optional<Party> culprit;  // nobody when no process is to blame
-    std::vector<Party> affected;   // the processes that suffer, worst first, at most 5
+    std::optional<Party> culprit; // nobody when no process is to blame
+    std::vector<Party> affected;  // the processes that suffer, worst first, at most 5
     Where where;
     std::uint64_t first_ns = 0; // boot time
     std::uint64_t count = 0;
@@ -61,8 +63,8 @@ struct Finding {
 
 /// All that a detector may look at.
 struct Facts {
-    Window total;                     // of the whole run
-    std::span<const Window> windows;  // its course, oldest first
+    Window total;                    // of the whole run
+    std::span<const Window> windows; // its course, oldest first
 };
 
 /// A kernel counter against what the hooks saw.
@@ -72,7 +74,9 @@ struct Reconciled {
     std::uint64_t kernel = 0;
     std::uint64_t explained = 0;
     std::string note; // why a remainder is to be expected; empty when it is not
-    std::int64_t unexplained() const { return static_cast<std::int64_t>(kernel) - static_cast<std::int64_t>(explained); }
+    std::int64_t unexplained() const {
+        return static_cast<std::int64_t>(kernel) - static_cast<std::int64_t>(explained);
+    }
 };
 
 enum class LayerStatus { kClear, kSuspect, kUnknown };
@@ -104,7 +108,7 @@ struct Verdict {
     std::vector<std::string> reconciliation_gaps; // namespaces that could not be read, and why
     std::map<std::uint32_t, Lost> lost;           // by kind
     std::vector<std::string> incomplete;          // why the verdict may miss something
-    std::string scope;                            // "12 connections attempted, 340 closed, 4 processes, 2 namespaces"
+    std::string scope; // "12 connections attempted, 340 closed, 4 processes, 2 namespaces"
     Names names;
     SelfCost self;
 };
@@ -128,14 +132,15 @@ std::vector<Reconciled> reconcile(const Facts& facts);
 struct VerdictInput {
     Facts facts;
     std::vector<SignalStatus> status;
-    bool filtered = false;         // the user narrowed the view: counters of whole namespaces do not compare
-    std::string only;              // one finding id; empty for all
+    bool filtered =
+        false;        // the user narrowed the view: counters of whole namespaces do not compare
+    std::string only; // one finding id; empty for all
 };
 Verdict judge(const VerdictInput& input);
 
 // Shared by detectors.
-std::string percent(double ratio);                         // "5.1 %"
-bool same_process(const abi_owner& a, const abi_owner& b); // pid and start time
+std::string percent(double ratio);                            // "5.1 %"
+bool same_process(const abi_owner& a, const abi_owner& b);    // pid and start time
 void add_party(std::vector<Party>& into, const Party& party); // once each, at most 5
 
 } // namespace culprit

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Joins what happened to the same conversation at different hooks: a dropped packet, and the socket that sends it again.
+// Joins what happened to the same conversation at different hooks: a dropped packet, and the socket
+// that sends it again.
 #pragma once
 
 #include <netinet/in.h>
@@ -15,8 +16,8 @@
 
 namespace culprit {
 
-/// Both ends and the protocol, the same text whichever end looks. Namespaces are left out on purpose: the drop may happen
-/// in another one of this host's than the socket.
+/// Both ends and the protocol, the same text whichever end looks. Namespaces are left out on
+/// purpose: the drop may happen in another one of this host's than the socket.
 std::string conversation(const abi_flow& flow);
 
 /// Destination of a connection attempt: remote address and port.

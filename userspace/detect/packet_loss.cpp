@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// packet-loss. Claim: segments of this process are lost beyond this host. Evidence: segments sent again, less those the
-// receiver reports as duplicates (DSACK, RFC 2883: sent again for nothing), less those of flows seen dropped on this
-// host; against all segments sent. Looks alike: reordering and probes into a closed window (all DSACKed), local drops,
-// handshakes that repeat (connect-timeout).
+// packet-loss. Claim: segments of this process are lost beyond this host. Evidence: segments sent
+// again, less those the receiver reports as duplicates (DSACK, RFC 2883: sent again for nothing),
+// less those of flows seen dropped on this host; against all segments sent. Looks alike: reordering
+// and probes into a closed window (all DSACKed), local drops, handshakes that repeat
+// (connect-timeout).
 #include <algorithm>
 #include <array>
 #include <map>
@@ -29,13 +30,17 @@ struct Loser {
 using Key = std::tuple<std::uint32_t, std::uint32_t, std::uint64_t>; // netns, pid, start
 
 struct NetnsLoss {
-    std::uint64_t segs = 0;      // sent again, handshakes left out
-    std::uint64_t spurious = 0;  // of them reported as duplicates
-    std::uint64_t sent = 0;      // all segments
-    double real_share() const { return segs ? 1 - double(std::min(spurious, segs)) / double(segs) : 0; }
+    std::uint64_t segs = 0;     // sent again, handshakes left out
+    std::uint64_t spurious = 0; // of them reported as duplicates
+    std::uint64_t sent = 0;     // all segments
+    double real_share() const {
+        return segs ? 1 - double(std::min(spurious, segs)) / double(segs) : 0;
+    }
 };
 
-bool is_handshake(std::uint32_t type) { return type == ABI_RETRANSMIT_SYN || type == ABI_RETRANSMIT_SYNACK; }
+bool is_handshake(std::uint32_t type) {
+    return type == ABI_RETRANSMIT_SYN || type == ABI_RETRANSMIT_SYNACK;
+}
 
 std::map<Key, Loser> collect(const Window& total, std::map<std::uint32_t, NetnsLoss>& netns) {
     std::map<Key, Loser> losers;
@@ -66,8 +71,9 @@ std::map<Key, Loser> collect(const Window& total, std::map<std::uint32_t, NetnsL
 }
 
 std::string mix(const Loser& loser) {
-    return fmt::format("{} by fast retransmit, {} by timeout, {} by tail loss probe", loser.by_type[ABI_RETRANSMIT_FAST],
-                       loser.by_type[ABI_RETRANSMIT_RTO], loser.by_type[ABI_RETRANSMIT_TLP]);
+    return fmt::format("{} by fast retransmit, {} by timeout, {} by tail loss probe",
+                       loser.by_type[ABI_RETRANSMIT_FAST], loser.by_type[ABI_RETRANSMIT_RTO],
+                       loser.by_type[ABI_RETRANSMIT_TLP]);
 }
 
 std::string top_peers(const Loser& loser) {
@@ -81,14 +87,16 @@ std::string top_peers(const Loser& loser) {
     return sorted.size() > 3 ? text + fmt::format(" and {} more", sorted.size() - 3) : text;
 }
 
-Finding describe(const Loser& loser, const NetnsLoss& loss, double ratio, double real, const Window& total) {
+Finding describe(const Loser& loser, const NetnsLoss& loss, double ratio, double real,
+                 const Window& total) {
     Finding finding{.id = "packet-loss"};
-    finding.severity = ratio >= threshold::kLossRatioCritical ? Severity::kCritical : Severity::kWarning;
+    finding.severity =
+        ratio >= threshold::kLossRatioCritical ? Severity::kCritical : Severity::kWarning;
     finding.confidence = loss.sent ? 0.9 : 0.6;
     const std::string peer = loser.peers.size() == 1 ? loser.peers.begin()->first
                                                      : fmt::format("{} peers", loser.peers.size());
-    finding.title = fmt::format("{} loses {} of its segments beyond this host, towards {}", owner_name(loser.party.owner),
-                                percent(ratio), peer);
+    finding.title = fmt::format("{} loses {} of its segments beyond this host, towards {}",
+                                owner_name(loser.party.owner), percent(ratio), peer);
     add_party(finding.affected, loser.party);
     finding.where.remote = loser.peers.size() == 1 ? peer : "";
     finding.where.netns = loser.party.netns;
@@ -99,19 +107,26 @@ Finding describe(const Loser& loser, const NetnsLoss& loss, double ratio, double
                                 static_cast<double>(loser.segs), "segments", "tcp_retransmit_skb"});
     if (loss.sent) {
         const double all = double(loss.segs) / double(loss.sent);
-        finding.evidence.push_back({fmt::format("retransmission ratio of the namespace {} ({} of {} segments sent)",
-                                                percent(all), loss.segs, loss.sent),
-                                    all, "ratio", "tcp_retransmit_skb / Tcp.OutSegs"});
+        finding.evidence.push_back(
+            {fmt::format("retransmission ratio of the namespace {} ({} of {} segments sent)",
+                         percent(all), loss.segs, loss.sent),
+             all, "ratio", "tcp_retransmit_skb / Tcp.OutSegs"});
     }
-    finding.evidence.push_back({fmt::format("{} of them were for nothing, by the receivers' word", loss.spurious),
-                                static_cast<double>(loss.spurious), "segments", "TcpExt.TCPDSACKRecvSegs"});
-    finding.evidence.push_back({"no drop of these flows on this host", std::nullopt, "", "kfree_skb"});
-    finding.evidence.push_back({"peers by segments sent again: " + top_peers(loser), std::nullopt, "", "tcp_retransmit_skb"});
-    if (double(loser.by_type[ABI_RETRANSMIT_RTO]) > threshold::kTimeoutShareBurst * double(loser.segs))
-        finding.evidence.push_back({"most losses were found only by the timer: bursts, or the tail of a transfer",
-                                    std::nullopt, "", "tcp_retransmit_skb"});
-    finding.advice.push_back({"the path to the peer loses packets: check its links, both directions, hop by hop",
-                              loser.peers.size() ? "mtr -rwzc 100 " + loser.peers.begin()->first : ""});
+    finding.evidence.push_back(
+        {fmt::format("{} of them were for nothing, by the receivers' word", loss.spurious),
+         static_cast<double>(loss.spurious), "segments", "TcpExt.TCPDSACKRecvSegs"});
+    finding.evidence.push_back(
+        {"no drop of these flows on this host", std::nullopt, "", "kfree_skb"});
+    finding.evidence.push_back({"peers by segments sent again: " + top_peers(loser), std::nullopt,
+                                "", "tcp_retransmit_skb"});
+    if (double(loser.by_type[ABI_RETRANSMIT_RTO]) >
+        threshold::kTimeoutShareBurst * double(loser.segs))
+        finding.evidence.push_back(
+            {"most losses were found only by the timer: bursts, or the tail of a transfer",
+             std::nullopt, "", "tcp_retransmit_skb"});
+    finding.advice.push_back(
+        {"the path to the peer loses packets: check its links, both directions, hop by hop",
+         loser.peers.size() ? "mtr -rwzc 100 " + loser.peers.begin()->first : ""});
     finding.verify = "diagnose --only packet-loss --for 30s";
     return finding;
 }
@@ -125,11 +140,16 @@ std::vector<Finding> detect_packet_loss(const Facts& facts) {
         const NetnsLoss& loss = netns[std::get<0>(key)];
         const double real = double(loser.segs) * loss.real_share();
         const double of_netns = loss.sent ? real / double(loss.sent) : 0;
-        const double own = loser.life_segs ? double(loser.life_again) / double(loser.life_segs) * loss.real_share() : 0;
-        const bool own_counts = real >= double(threshold::kLossSegsOwnRatio) && own >= threshold::kLossRatioCritical;
-        if (real < double(threshold::kLossSegsMin) || (of_netns < threshold::kLossRatioWarning && !own_counts))
+        const double own =
+            loser.life_segs ? double(loser.life_again) / double(loser.life_segs) * loss.real_share()
+                            : 0;
+        const bool own_counts =
+            real >= double(threshold::kLossSegsOwnRatio) && own >= threshold::kLossRatioCritical;
+        if (real < double(threshold::kLossSegsMin) ||
+            (of_netns < threshold::kLossRatioWarning && !own_counts))
             continue;
-        findings.push_back(describe(loser, loss, std::max(of_netns, own_counts ? own : 0), real, facts.total));
+        findings.push_back(
+            describe(loser, loss, std::max(of_netns, own_counts ? own : 0), real, facts.total));
     }
     return findings;
 }

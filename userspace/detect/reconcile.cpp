@@ -14,9 +14,11 @@ using Sums = std::map<std::uint32_t, std::array<std::uint64_t, kCounterNames.siz
 void add_retransmits(const Window& total, Sums& sums) {
     for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
         sums[again.flow.netns][counter("Tcp.RetransSegs")] += again.segs;
-    // failed attempts that are counted all the same have a counter of their own (net/ipv4/tcp_output.c)
+    // failed attempts that are counted all the same have a counter of their own
+    // (net/ipv4/tcp_output.c)
     for (const auto& [netns, counters] : total.counters)
-        sums[netns][counter("Tcp.RetransSegs")] += counters.growth[counter("TcpExt.TCPRetransFail")];
+        sums[netns][counter("Tcp.RetransSegs")] +=
+            counters.growth[counter("TcpExt.TCPRetransFail")];
 }
 
 void add_connections(const Window& total, Sums& sums) {
@@ -38,8 +40,8 @@ void add_resets(const Window& total, Sums& sums) {
             sums[reset.flow.netns][counter("Tcp.OutRsts")] += info.count;
 }
 
-/// Every place that counts InErrs drops the segment with one of these reasons (net/ipv4/tcp_ipv4.c, tcp_input.c). A
-/// repeated SYN counts in ESTABLISHED only.
+/// Every place that counts InErrs drops the segment with one of these reasons (net/ipv4/tcp_ipv4.c,
+/// tcp_input.c). A repeated SYN counts in ESTABLISHED only.
 void add_input_errors(const Window& total, Sums& sums) {
     for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
         const std::string reason = drop_reason(drop.reason, total.names);
@@ -57,9 +59,11 @@ struct Compared {
 constexpr Compared kCompared[] = {
     {counter("Tcp.RetransSegs"), ""},
     {counter("Tcp.OutRsts"), "kernels before 6.10 give no trace of resets without a socket"},
-    {counter("Tcp.AttemptFails"), "resets of half-open requests are counted by the kernel without a trace"},
+    {counter("Tcp.AttemptFails"),
+     "resets of half-open requests are counted by the kernel without a trace"},
     {counter("Tcp.EstabResets"), ""},
-    {counter("Tcp.InErrs"), "repeated SYNs of established connections are counted without a place of their own"},
+    {counter("Tcp.InErrs"),
+     "repeated SYNs of established connections are counted without a place of their own"},
 };
 
 } // namespace
@@ -75,8 +79,8 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
         if (!counters.error.empty())
             continue;
         for (const Compared& compared : kCompared) {
-            Reconciled row{std::string(kCounterNames[compared.counter]), netns, counters.growth[compared.counter],
-                           sums[netns][compared.counter], ""};
+            Reconciled row{std::string(kCounterNames[compared.counter]), netns,
+                           counters.growth[compared.counter], sums[netns][compared.counter], ""};
             if (row.unexplained())
                 row.note = compared.note;
             if (row.kernel || row.explained)

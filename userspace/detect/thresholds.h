@@ -6,28 +6,35 @@
 
 namespace culprit::threshold {
 
-// packet-loss. Operator's guide: loss of 2.5 % is red. 1 % hurts TCP throughput visibly (Mathis et al. 1997, rate ~ 1/sqrt(p)),
-// while the 0.1 % of an ordinary Internet path does not.
+// packet-loss. Operator's guide: loss of 2.5 % is red. 1 % hurts TCP throughput visibly (Mathis et
+// al. 1997, rate ~ 1/sqrt(p)), while the 0.1 % of an ordinary Internet path does not.
 inline constexpr double kLossRatioWarning = 0.01;
 inline constexpr double kLossRatioCritical = 0.025;
-inline constexpr std::uint64_t kLossSegsMin = 10;        // fewer prove nothing
-inline constexpr std::uint64_t kLossSegsOwnRatio = 30;   // from here a process's own ratio counts, whatever others send
-inline constexpr double kTimeoutShareBurst = 0.5;        // most losses found only by the timer: bursts or tails
+inline constexpr std::uint64_t kLossSegsMin = 10; // fewer prove nothing
+inline constexpr std::uint64_t kLossSegsOwnRatio =
+    30; // from here a process's own ratio counts, whatever others send
+inline constexpr double kTimeoutShareBurst =
+    0.5; // most losses found only by the timer: bursts or tails
 
 // local-drop: packets of flows that are seen to suffer, or of a known socket.
-inline constexpr std::uint64_t kDropHurtMin = 5;    // with at least one suffering flow
-inline constexpr std::uint64_t kDropSocketMin = 50; // of sockets, no retransmission needed (UDP)
-inline constexpr std::uint64_t kDropInfoMin = 100;  // nobody seen to suffer: worth knowing only
+inline constexpr std::uint64_t kDropHurtMin = 5; // with at least one suffering flow
+inline constexpr std::uint64_t kDropSocketMin =
+    50; // of known sockets, no retransmission needed: UDP has none, and TCP
+        // sends what its own queue refused without one
+inline constexpr std::uint64_t kDropInfoMin = 100; // nobody seen to suffer: worth knowing only
 
 // conn-refused. An optional endpoint that refuses now and then is healthy.
 inline constexpr std::uint64_t kRefusedMin = 10;
 inline constexpr double kRefusedPerSecond = 0.5;
 inline constexpr double kRefusedShare = 0.5; // of the attempts to that destination
 
-// connect-timeout.
+// connect-timeout. RFC 6298: the first SYN is repeated after 1 s, so every attempt counted here
+// cost somebody a second.
 inline constexpr std::uint64_t kUnansweredMin = 3;
-inline constexpr double kUnansweredShare = 0.5;
+inline constexpr double kUnansweredShare = 0.1;    // of the attempts to that destination
 inline constexpr std::uint64_t kSynRepeatsMin = 5; // SYNs sent again with no attempt answered
+inline constexpr std::uint64_t kLateMin = 10; // SYNs sent again while some attempts are answered
+inline constexpr double kLateShare = 0.25;    // of them per attempt
 
 // rst-storm. Health checks reset without data and are left out before these apply.
 inline constexpr std::uint64_t kResetMin = 20;

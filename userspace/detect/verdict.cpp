@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// From findings to one verdict: what was found, what was ruled out layer by layer, and what could not be looked at.
+// From findings to one verdict: what was found, what was ruled out layer by layer, and what could
+// not be looked at.
 #include <algorithm>
 #include <set>
 
@@ -29,13 +30,17 @@ struct Check {
 
 constexpr Check kChecks[] = {
     {Layer::kPhysical, "nic", "transmissions refused by the driver, hung transmit queues", true},
-    {Layer::kPhysical, "", "link errors, carrier, speed: no signal reads the device counters yet", true},
+    {Layer::kPhysical, "", "link errors, carrier, speed: no signal reads the device counters yet",
+     true},
     {Layer::kDataLink, "qdisc", "waiting time and backlog of egress queues", true},
     {Layer::kDataLink, "drop", "drops by qdisc, tc, XDP, bridge and neighbour code", true},
-    {Layer::kDataLink, "", "failed neighbours without a drop, duplicate addresses: no signal yet", false},
+    {Layer::kDataLink, "", "failed neighbours without a drop, duplicate addresses: no signal yet",
+     false},
     {Layer::kNetwork, "drop", "drops by routing, firewall, fragmentation", true},
-    {Layer::kNetwork, "", "connects refused for want of a route: the kernel sends no packet, no signal yet", false},
-    {Layer::kTransport, "connection", "results of connection attempts, endings of connections", true},
+    {Layer::kNetwork, "",
+     "connects refused for want of a route: the kernel sends no packet, no signal yet", false},
+    {Layer::kTransport, "connection", "results of connection attempts, endings of connections",
+     true},
     {Layer::kTransport, "retransmit", "retransmissions by kind, process and peer", true},
     {Layer::kTransport, "reset", "resets sent and received", true},
     {Layer::kTransport, "drop", "drops in TCP and UDP", true},
@@ -43,9 +48,11 @@ constexpr Check kChecks[] = {
     {Layer::kApplication, "", "DNS, slow and hung processes: no signal yet", true},
 };
 
-std::vector<LayerVerdict> layers_of(const VerdictInput& input, const std::vector<Finding>& findings) {
+std::vector<LayerVerdict> layers_of(const VerdictInput& input,
+                                    const std::vector<Finding>& findings) {
     std::vector<LayerVerdict> layers;
-    for (const Layer layer : {Layer::kPhysical, Layer::kDataLink, Layer::kNetwork, Layer::kTransport, Layer::kApplication}) {
+    for (const Layer layer : {Layer::kPhysical, Layer::kDataLink, Layer::kNetwork,
+                              Layer::kTransport, Layer::kApplication}) {
         LayerVerdict verdict{layer, LayerStatus::kClear, {}, {}};
         for (const Check& check : kChecks) {
             if (check.layer != layer)
@@ -55,13 +62,16 @@ std::vector<LayerVerdict> layers_of(const VerdictInput& input, const std::vector
                 verdict.checked.emplace_back(check.text);
                 continue;
             }
-            const std::string why = status && !status->why.empty() ? status->why.front() : "the signal was not asked for";
-            verdict.not_checked.push_back(*check.signal ? fmt::format("{} because {}", check.text, why) : check.text);
+            const std::string why = status && !status->why.empty() ? status->why.front()
+                                                                   : "the signal was not asked for";
+            verdict.not_checked.push_back(
+                *check.signal ? fmt::format("{} because {}", check.text, why) : check.text);
             if (check.essential)
                 verdict.status = LayerStatus::kUnknown;
         }
-        const bool found = std::ranges::any_of(
-            findings, [&](const Finding& f) { return f.layer == layer && f.severity != Severity::kInfo; });
+        const bool found = std::ranges::any_of(findings, [&](const Finding& f) {
+            return f.layer == layer && f.severity != Severity::kInfo;
+        });
         if (found)
             verdict.status = LayerStatus::kSuspect;
         layers.push_back(std::move(verdict));
@@ -78,11 +88,11 @@ std::vector<std::string> gaps_of(const VerdictInput& input) {
     for (const auto& [id, lost] : input.facts.total.lost) {
         const Kind* kind = find_kind(id);
         if (kind && lost.ring_full)
-            gaps.push_back(fmt::format("{} of {} {} records were lost (ring buffer full)", lost.ring_full, lost.seen,
-                                       kind->name));
+            gaps.push_back(fmt::format("{} of {} {} records were lost (ring buffer full)",
+                                       lost.ring_full, lost.seen, kind->name));
         if (kind && lost.map_full)
-            gaps.push_back(fmt::format("{} entries for {} records were refused (kernel map full)", lost.map_full,
-                                       kind->name));
+            gaps.push_back(fmt::format("{} entries for {} records were refused (kernel map full)",
+                                       lost.map_full, kind->name));
     }
     return gaps;
 }
@@ -107,8 +117,9 @@ std::string scope_of(const Window& total) {
     }
     for (const auto& [row, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
         note(row.flow, row.owner);
-    return fmt::format("{} connections attempted, {} ended, {} processes in {} network namespaces seen", attempts, closed,
-                       processes.size(), netns.size());
+    return fmt::format(
+        "{} connections attempted, {} ended, {} processes in {} network namespaces seen", attempts,
+        closed, processes.size(), netns.size());
 }
 
 } // namespace
@@ -124,19 +135,21 @@ Verdict judge(const VerdictInput& input) {
         std::erase_if(verdict.findings, [&](const Finding& f) { return f.id != input.only; });
     verdict.layers = layers_of(input, verdict.findings);
     if (input.filtered)
-        verdict.reconciliation_gaps.emplace_back("counters are of whole namespaces and do not compare with a filtered view");
+        verdict.reconciliation_gaps.emplace_back(
+            "counters are of whole namespaces and do not compare with a filtered view");
     else
         verdict.reconciliation = reconcile(input.facts);
     for (const auto& [netns, counters] : total.counters)
         if (!counters.error.empty() && verdict.reconciliation_gaps.size() < 8)
-            verdict.reconciliation_gaps.push_back(
-                fmt::format("network namespace {}: {}", netns_name(netns, total.names), counters.error));
+            verdict.reconciliation_gaps.push_back(fmt::format(
+                "network namespace {}: {}", netns_name(netns, total.names), counters.error));
     verdict.lost = total.lost;
     verdict.incomplete = gaps_of(input);
     verdict.scope = scope_of(total);
     verdict.names = total.names;
-    const bool found = std::ranges::any_of(verdict.findings, [](const Finding& f) { return f.severity != Severity::kInfo; });
-    verdict.outcome = found                          ? Outcome::kFindings
+    const bool found = std::ranges::any_of(
+        verdict.findings, [](const Finding& f) { return f.severity != Severity::kInfo; });
+    verdict.outcome = found                         ? Outcome::kFindings
                       : !verdict.incomplete.empty() ? Outcome::kIncomplete
                                                     : Outcome::kHealthy;
     return verdict;

@@ -9,15 +9,35 @@
 
 namespace culprit {
 
-/// /proc/net/snmp and /proc/net/netstat: "Tcp" line and column (RFC 4022 names and the kernel's TcpExt).
-inline constexpr std::array<std::string_view, 27> kCounterNames = {
-    "Tcp.ActiveOpens",        "Tcp.PassiveOpens",           "Tcp.AttemptFails",        "Tcp.EstabResets",
-    "Tcp.InSegs",             "Tcp.OutSegs",                "Tcp.RetransSegs",         "Tcp.InErrs",
-    "Tcp.OutRsts",            "Tcp.InCsumErrors",           "Udp.InDatagrams",         "Udp.NoPorts",
-    "Udp.InErrors",           "Udp.OutDatagrams",           "Udp.RcvbufErrors",        "Udp.SndbufErrors",
-    "TcpExt.ListenOverflows", "TcpExt.ListenDrops",         "TcpExt.TCPTimeouts",      "TcpExt.TCPLossProbes",
-    "TcpExt.TCPFastRetrans",  "TcpExt.TCPSlowStartRetrans", "TcpExt.TCPDSACKRecvSegs", "TcpExt.TCPRetransFail",
-    "TcpExt.TCPSynRetrans",   "TcpExt.TCPDSACKRecv",        "TcpExt.TCPAbortOnTimeout"};
+/// /proc/net/snmp and /proc/net/netstat: "Tcp" line and column (RFC 4022 names and the kernel's
+/// TcpExt).
+inline constexpr std::array<std::string_view, 27> kCounterNames = {"Tcp.ActiveOpens",
+                                                                   "Tcp.PassiveOpens",
+                                                                   "Tcp.AttemptFails",
+                                                                   "Tcp.EstabResets",
+                                                                   "Tcp.InSegs",
+                                                                   "Tcp.OutSegs",
+                                                                   "Tcp.RetransSegs",
+                                                                   "Tcp.InErrs",
+                                                                   "Tcp.OutRsts",
+                                                                   "Tcp.InCsumErrors",
+                                                                   "Udp.InDatagrams",
+                                                                   "Udp.NoPorts",
+                                                                   "Udp.InErrors",
+                                                                   "Udp.OutDatagrams",
+                                                                   "Udp.RcvbufErrors",
+                                                                   "Udp.SndbufErrors",
+                                                                   "TcpExt.ListenOverflows",
+                                                                   "TcpExt.ListenDrops",
+                                                                   "TcpExt.TCPTimeouts",
+                                                                   "TcpExt.TCPLossProbes",
+                                                                   "TcpExt.TCPFastRetrans",
+                                                                   "TcpExt.TCPSlowStartRetrans",
+                                                                   "TcpExt.TCPDSACKRecvSegs",
+                                                                   "TcpExt.TCPRetransFail",
+                                                                   "TcpExt.TCPSynRetrans",
+                                                                   "TcpExt.TCPDSACKRecv",
+                                                                   "TcpExt.TCPAbortOnTimeout"};
 
 /// Values in the order of kCounterNames; absolute as read, or the growth over a window.
 using Counters = std::array<std::uint64_t, kCounterNames.size()>;

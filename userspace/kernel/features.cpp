@@ -23,19 +23,22 @@ struct BtfFree {
     void operator()(btf* b) const { btf__free(b); }
 };
 
-/// btf_trace_X is a typedef of a pointer to a function whose first parameter is the probe's private data.
+/// btf_trace_X is a typedef of a pointer to a function whose first parameter is the probe's private
+/// data.
 std::uint32_t count_args(const btf* btf, const std::string& hook) {
     const int id = btf__find_by_name_kind(btf, ("btf_trace_" + hook).c_str(), BTF_KIND_TYPEDEF);
     const btf_type* type = id > 0 ? btf__type_by_id(btf, static_cast<__u32>(id)) : nullptr;
     const btf_type* pointer = type ? btf__type_by_id(btf, type->type) : nullptr;
-    const btf_type* proto = pointer && btf_is_ptr(pointer) ? btf__type_by_id(btf, pointer->type) : nullptr;
+    const btf_type* proto =
+        pointer && btf_is_ptr(pointer) ? btf__type_by_id(btf, pointer->type) : nullptr;
     return proto && btf_is_func_proto(proto) && btf_vlen(proto) ? btf_vlen(proto) - 1U : 0;
 }
 
-/// The kernel's names carry the enum's prefix: SKB_DROP_REASON_NO_SOCKET, QDISC_DROP_OVERLIMIT, SK_RST_REASON_...
+/// The kernel's names carry the enum's prefix: SKB_DROP_REASON_NO_SOCKET, QDISC_DROP_OVERLIMIT,
+/// SK_RST_REASON_...
 std::string strip_prefix(std::string name) {
-    static constexpr std::array<std::string_view, 4> kPrefixes = {"SKB_DROP_REASON_", "SK_RST_REASON_TCP_",
-                                                                  "SK_RST_REASON_", "SKB_"};
+    static constexpr std::array<std::string_view, 4> kPrefixes = {
+        "SKB_DROP_REASON_", "SK_RST_REASON_TCP_", "SK_RST_REASON_", "SKB_"};
     for (const std::string_view prefix : kPrefixes)
         if (name.starts_with(prefix))
             return name.substr(prefix.size());
@@ -82,7 +85,8 @@ void read_capabilities(Features& features) {
                                                               {"CAP_SYSLOG", CAP_SYSLOG}};
     const std::string status = read_file("/proc/self/status").value_or("");
     const std::size_t at = status.find("CapEff:");
-    const std::uint64_t mask = at == std::string::npos ? 0 : std::stoull(status.substr(at + 7), nullptr, 16);
+    const std::uint64_t mask =
+        at == std::string::npos ? 0 : std::stoull(status.substr(at + 7), nullptr, 16);
     for (const auto& [name, bit] : kWanted)
         features.capabilities[name] = mask >> bit & 1 ? 1 : 0;
 }
@@ -116,7 +120,8 @@ std::uint32_t Features::args_of(const std::string& hook) const {
     return it == hooks.end() ? 0 : it->second;
 }
 
-Features read_features(const std::vector<std::string>& wanted, const std::set<std::string>& hidden) {
+Features read_features(const std::vector<std::string>& wanted,
+                       const std::set<std::string>& hidden) {
     Features features;
     utsname name{};
     uname(&name);
@@ -126,7 +131,8 @@ Features read_features(const std::vector<std::string>& wanted, const std::set<st
     read_capabilities(features);
     const std::unique_ptr<btf, BtfFree> btf(btf__load_vmlinux_btf());
     if (!btf) {
-        features.btf_error = sys_error(errno, "load the kernel's BTF (/sys/kernel/btf/vmlinux)").what;
+        features.btf_error =
+            sys_error(errno, "load the kernel's BTF (/sys/kernel/btf/vmlinux)").what;
         return features;
     }
     features.has_btf = true;
@@ -134,7 +140,8 @@ Features read_features(const std::vector<std::string>& wanted, const std::set<st
         if (const std::uint32_t args = count_args(btf.get(), hook); args && !hidden.contains(hook))
             features.hooks[hook] = args;
     // the iterator itself is older than the one helper the walk needs
-    if (btf__find_by_name_kind(btf.get(), "bpf_sock_from_file", BTF_KIND_FUNC) > 0 && !hidden.contains("task_file"))
+    if (btf__find_by_name_kind(btf.get(), "bpf_sock_from_file", BTF_KIND_FUNC) > 0 &&
+        !hidden.contains("task_file"))
         features.hooks["task_file"] = 1;
     read_reasons(btf.get(), features);
     return features;

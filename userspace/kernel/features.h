@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the running kernel offers: asked of its BTF and of /proc, never concluded from a version number.
+// What the running kernel offers: asked of its BTF and of /proc, never concluded from a version
+// number.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +14,17 @@
 namespace culprit {
 
 struct Features {
-    std::string release;       // uname -r
+    std::string release; // uname -r
     bool has_btf = false;
-    std::string btf_error;     // why not
-    std::string lockdown;      // "none", "integrity", "confidentiality"; "unknown" when securityfs is not there
-    bool has_symbols = false;  // /proc/kallsyms shows addresses
-    std::map<std::string, std::uint32_t> hooks; // tracepoint -> number of arguments, from btf_trace_*
-    std::map<std::string, int> capabilities;    // "CAP_BPF" -> 1 effective, 0 not
-    std::map<std::uint32_t, std::string> drop_reasons; // all *_drop_reason enums, subsystem ones included
+    std::string btf_error; // why not
+    std::string
+        lockdown; // "none", "integrity", "confidentiality"; "unknown" when securityfs is not there
+    bool has_symbols = false; // /proc/kallsyms shows addresses
+    std::map<std::string, std::uint32_t>
+        hooks;                               // tracepoint -> number of arguments, from btf_trace_*
+    std::map<std::string, int> capabilities; // "CAP_BPF" -> 1 effective, 0 not
+    std::map<std::uint32_t, std::string>
+        drop_reasons; // all *_drop_reason enums, subsystem ones included
     std::map<std::uint32_t, std::string> reset_reasons;
 
     /// 0 when the kernel has no such tracepoint.
@@ -28,8 +32,8 @@ struct Features {
     bool may_read_packets() const { return lockdown != "confidentiality"; }
 };
 
-/// Never fails: what could not be learnt is absent, and the fields say why. `wanted` limits the tracepoints looked up;
-/// `hidden` names tracepoints to treat as absent.
+/// Never fails: what could not be learnt is absent, and the fields say why. `wanted` limits the
+/// tracepoints looked up; `hidden` names tracepoints to treat as absent.
 Features read_features(const std::vector<std::string>& wanted, const std::set<std::string>& hidden);
 
 /// The whole content of a small file of /proc or /sys.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Names for the numbers in records, as plain data: a Window carries the ones it needs, so it reads the same elsewhere.
+// Names for the numbers in records, as plain data: a Window carries the ones it needs, so it reads
+// the same elsewhere.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,10 @@ struct Names {
     std::map<std::uint32_t, std::string> drop_reasons;
     std::map<std::uint32_t, std::string> reset_reasons;
     std::map<std::uint64_t, std::string> symbols; // address -> "symbol+0x12"
-    std::map<std::pair<std::uint32_t, std::uint32_t>, std::string> devices; // (netns, ifindex) -> name
-    std::map<std::uint32_t, std::string> netns; // inode number -> "blue"; only those that have a name
+    std::map<std::pair<std::uint32_t, std::uint32_t>, std::string>
+        devices; // (netns, ifindex) -> name
+    std::map<std::uint32_t, std::string>
+        netns; // inode number -> "blue"; only those that have a name
 
     bool operator==(const Names&) const = default;
 };

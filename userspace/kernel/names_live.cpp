@@ -35,10 +35,12 @@ void LiveNames::note_symbol(std::uint64_t address) {
 
 void LiveNames::note_device(std::uint32_t netns, std::uint32_t ifindex) {
     const std::pair key(netns, ifindex);
-    if (!netns || !ifindex || x_names.devices.contains(key) || x_names.devices.size() >= kDevicesMax)
+    if (!netns || !ifindex || x_names.devices.contains(key) ||
+        x_names.devices.size() >= kDevicesMax)
         return;
     const std::uint64_t now = boot_now_ns();
-    if (const auto asked = x_missing.find(key); asked != x_missing.end() && now - asked->second < kAskAgainNs)
+    if (const auto asked = x_missing.find(key);
+        asked != x_missing.end() && now - asked->second < kAskAgainNs)
         return;
     if (!x_netns.contains(netns))
         refresh();

@@ -14,7 +14,7 @@
 namespace culprit {
 
 class LiveNames {
-  public:
+public:
     explicit LiveNames(const Features& features);
 
     /// Everything learnt so far; grows with note_*().
@@ -27,11 +27,12 @@ class LiveNames {
     const std::map<std::uint32_t, Netns>& netns() const { return x_netns; }
     void refresh();
 
-  private:
+private:
     Names x_names;
     Symbols x_symbols;
     std::map<std::uint32_t, Netns> x_netns;
-    std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t> x_missing; // device asked for in vain, and when
+    std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t>
+        x_missing; // device asked for in vain, and when
 };
 
 } // namespace culprit

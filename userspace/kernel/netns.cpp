@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Finds namespaces through /proc/*/ns/net and /run/netns; a namespace that disappears while we look is no error.
+// Finds namespaces through /proc/*/ns/net and /run/netns; a namespace that disappears while we look
+// is no error.
 #include "kernel/netns.h"
 
 #include <dirent.h>
@@ -28,7 +29,8 @@ std::uint32_t inum_of(const std::string& path) {
     return stat(path.c_str(), &st) == 0 ? static_cast<std::uint32_t>(st.st_ino) : 0;
 }
 
-template <typename Each> void each_entry(const char* folder, const Each& each) {
+template <typename Each>
+void each_entry(const char* folder, const Each& each) {
     const std::unique_ptr<DIR, DirClose> dir(opendir(folder));
     while (dirent* entry = dir ? readdir(dir.get()) : nullptr)
         if (entry->d_name[0] != '.')
@@ -65,12 +67,15 @@ std::map<std::uint32_t, std::string> devices_here() {
 
 } // namespace
 
-std::uint32_t own_netns() { return inum_of("/proc/self/ns/net"); }
+std::uint32_t own_netns() {
+    return inum_of("/proc/self/ns/net");
+}
 
 std::map<std::uint32_t, Netns> list_netns(std::size_t& left_out) {
     std::map<std::uint32_t, Netns> found;
     left_out = 0;
-    const auto add = [&](const std::string& path, const std::string& proc, const std::string& name) {
+    const auto add = [&](const std::string& path, const std::string& proc,
+                         const std::string& name) {
         const std::uint32_t inum = inum_of(path);
         if (!inum || (!found.contains(inum) && found.size() >= kNetnsMax && ++left_out))
             return;
@@ -107,7 +112,8 @@ Result<void> run_in_netns(const std::string& path, const std::function<void()>& 
 }
 
 Result<Counters> read_counters(const Netns& netns) {
-    // the process may have moved or its PID may be another's by now: only trust it while it is still in there
+    // the process may have moved or its PID may be another's by now: only trust it while it is
+    // still in there
     if (!netns.proc.empty() && inum_of(netns.proc + "/ns/net") == netns.inum) {
         auto counters = read_counters_at(netns.proc + "/net");
         if (counters)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The network namespaces of this host: which there are, their names, their devices and their counters.
+// The network namespaces of this host: which there are, their names, their devices and their
+// counters.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@
 
 namespace culprit {
 
-/// One way into a namespace: through a process that lives there, or through the file that keeps it alive.
+/// One way into a namespace: through a process that lives there, or through the file that keeps it
+/// alive.
 struct Netns {
     std::uint32_t inum = 0; // inode number, the identity the programs report
     std::string name;       // of /run/netns/NAME; empty when it has none
@@ -28,10 +30,12 @@ std::map<std::uint32_t, Netns> list_netns(std::size_t& left_out);
 /// The namespace this process is in.
 std::uint32_t own_netns();
 
-/// Runs `work` on a thread of its own inside the namespace. Needs CAP_SYS_ADMIN; this thread stays where it is.
+/// Runs `work` on a thread of its own inside the namespace. Needs CAP_SYS_ADMIN; this thread stays
+/// where it is.
 Result<void> run_in_netns(const std::string& path, const std::function<void()>& work);
 
-/// Counters of one namespace: read through a process that lives there when there is one (needs no capability).
+/// Counters of one namespace: read through a process that lives there when there is one (needs no
+/// capability).
 Result<Counters> read_counters(const Netns& netns);
 
 /// ifindex -> device name in that namespace.

@@ -22,14 +22,16 @@ struct FileClose {
 void Symbols::load() {
     x_loaded = true;
     const std::unique_ptr<std::FILE, FileClose> file(std::fopen("/proc/kallsyms", "re"));
-    // room for a large kernel: pages that are not written to take no memory, while growing would leave copies behind
+    // room for a large kernel: pages that are not written to take no memory, while growing would
+    // leave copies behind
     x_symbols.reserve(400'000);
     x_names.reserve(16'000'000);
     char line[512];
     while (file && std::fgets(line, sizeof(line), file.get())) {
         std::uint64_t address = 0;
         const auto [end, error] = std::from_chars(line, line + sizeof(line), address, 16);
-        if (error != std::errc{} || !address || end[0] != ' ' || !std::string_view("tTwW").contains(end[1]))
+        if (error != std::errc{} || !address || end[0] != ' ' ||
+            !std::string_view("tTwW").contains(end[1]))
             continue;
         const std::string_view rest(end + 3);
         x_symbols.push_back({address, static_cast<std::uint32_t>(x_names.size())});

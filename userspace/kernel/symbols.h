@@ -8,13 +8,15 @@
 
 namespace culprit {
 
-/// Text symbols of /proc/kallsyms in one sorted table (about 5 MB for 120 000 of them), read at the first question.
+/// Text symbols of /proc/kallsyms in one sorted table (about 5 MB for 120 000 of them), read at the
+/// first question.
 class Symbols {
-  public:
-    /// "tcp_v4_rcv+0x85"; "0xffffffff81234567" when the kernel shows no addresses (CAP_SYSLOG is missing).
+public:
+    /// "tcp_v4_rcv+0x85"; "0xffffffff81234567" when the kernel shows no addresses (CAP_SYSLOG is
+    /// missing).
     std::string name(std::uint64_t address);
 
-  private:
+private:
     struct Symbol {
         std::uint64_t address;
         std::uint32_t name; // offset into x_names, NUL terminated

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Names of kernel enums come from Names (the running kernel's BTF); only what is fixed by RFC or uapi is spelled here.
+// Names of kernel enums come from Names (the running kernel's BTF); only what is fixed by RFC or
+// uapi is spelled here.
 #include "model/format.h"
 
 #include <arpa/inet.h>
@@ -15,17 +16,20 @@ namespace culprit {
 
 namespace {
 
-template <typename Map, typename Key> const std::string* find(const Map& map, const Key& key) {
+template <typename Map, typename Key>
+const std::string* find(const Map& map, const Key& key) {
     const auto it = map.find(key);
     return it == map.end() ? nullptr : &it->second;
 }
 
 std::string text_at(std::span<const std::byte> record, const Field& field) {
-    const std::string_view all(reinterpret_cast<const char*>(record.data()) + field.offset, field.size);
+    const std::string_view all(reinterpret_cast<const char*>(record.data()) + field.offset,
+                               field.size);
     return safe_text(all.substr(0, all.find('\0')));
 }
 
-std::string reset_reason(const Field& field, std::span<const std::byte> record, std::uint64_t value, const Names& names) {
+std::string reset_reason(const Field& field, std::span<const std::byte> record, std::uint64_t value,
+                         const Names& names) {
     if (!number_at(record, field.offset + 4UL, 4))
         return "-";
     const std::string* name = find(names.reset_reasons, static_cast<std::uint32_t>(value));
@@ -47,13 +51,14 @@ std::string endpoint(const abi_flow& flow, bool local) {
     const std::string host = address(flow, local);
     if (!port)
         return host;
-    return flow.family == AF_INET6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+    return flow.family == AF_INET6 ? fmt::format("[{}]:{}", host, port)
+                                   : fmt::format("{}:{}", host, port);
 }
 
 const char* tcp_state(std::uint32_t state) {
-    static constexpr const char* kStates[] = {"-",     "ESTABLISHED", "SYN_SENT",  "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2",
-                                              "TIME_WAIT", "CLOSE",   "CLOSE_WAIT", "LAST_ACK", "LISTEN",    "CLOSING",
-                                              "NEW_SYN_RECV"};
+    static constexpr const char* kStates[] = {
+        "-",     "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2",   "TIME_WAIT",
+        "CLOSE", "CLOSE_WAIT",  "LAST_ACK", "LISTEN",   "CLOSING",   "NEW_SYN_RECV"};
     return state < std::size(kStates) ? kStates[state] : "?";
 }
 
@@ -66,23 +71,35 @@ std::string errno_name(std::uint32_t error) {
 
 std::string ip_protocol(std::uint32_t protocol) {
     switch (protocol) {
-    case 0: return "-";
-    case IPPROTO_TCP: return "tcp";
-    case IPPROTO_UDP: return "udp";
-    case IPPROTO_ICMP: return "icmp";
-    case IPPROTO_ICMPV6: return "icmpv6";
-    default: return fmt::format("{}", protocol);
+    case 0:
+        return "-";
+    case IPPROTO_TCP:
+        return "tcp";
+    case IPPROTO_UDP:
+        return "udp";
+    case IPPROTO_ICMP:
+        return "icmp";
+    case IPPROTO_ICMPV6:
+        return "icmpv6";
+    default:
+        return fmt::format("{}", protocol);
     }
 }
 
 std::string ethertype(std::uint32_t type) {
     switch (type) {
-    case 0: return "-";
-    case 0x0800: return "ip";
-    case 0x86dd: return "ipv6";
-    case 0x0806: return "arp";
-    case 0x88cc: return "lldp";
-    default: return fmt::format("0x{:04x}", type);
+    case 0:
+        return "-";
+    case 0x0800:
+        return "ip";
+    case 0x86dd:
+        return "ipv6";
+    case 0x0806:
+        return "arp";
+    case 0x88cc:
+        return "lldp";
+    default:
+        return fmt::format("0x{:04x}", type);
     }
 }
 
@@ -155,22 +172,37 @@ std::string field_text(const Field& field, std::span<const std::byte> record, co
     const std::uint64_t value = field.size <= 8 ? number_at(record, field.offset, field.size) : 0;
     const auto small = static_cast<std::uint32_t>(value);
     switch (field.type) {
-    case Type::kNamed: return value < field.names.size() ? field.names[value] : "?";
-    case Type::kDurationNs: return value ? duration(value) : "-";
-    case Type::kDurationUs: return value ? duration(value * 1000) : "-";
-    case Type::kErrno: return errno_name(small);
-    case Type::kTcpState: return tcp_state(small);
-    case Type::kDropReason: return drop_reason(small, names);
-    case Type::kResetReason: return reset_reason(field, record, value, names);
-    case Type::kSymbol: return symbol(value, names);
-    case Type::kEthertype: return ethertype(small);
-    case Type::kIpProtocol: return ip_protocol(small);
-    case Type::kTcpFlags: return tcp_flags(small);
-    case Type::kHex: return fmt::format("{:x}", value);
-    case Type::kNetns: return netns_name(small, names);
+    case Type::kNamed:
+        return value < field.names.size() ? field.names[value] : "?";
+    case Type::kDurationNs:
+        return value ? duration(value) : "-";
+    case Type::kDurationUs:
+        return value ? duration(value * 1000) : "-";
+    case Type::kErrno:
+        return errno_name(small);
+    case Type::kTcpState:
+        return tcp_state(small);
+    case Type::kDropReason:
+        return drop_reason(small, names);
+    case Type::kResetReason:
+        return reset_reason(field, record, value, names);
+    case Type::kSymbol:
+        return symbol(value, names);
+    case Type::kEthertype:
+        return ethertype(small);
+    case Type::kIpProtocol:
+        return ip_protocol(small);
+    case Type::kTcpFlags:
+        return tcp_flags(small);
+    case Type::kHex:
+        return fmt::format("{:x}", value);
+    case Type::kNetns:
+        return netns_name(small, names);
     case Type::kDevice:
-        return device(static_cast<std::uint32_t>(number_at(record, field.offset - 4UL, 4)), small, names);
-    default: return fmt::format("{}", value);
+        return device(static_cast<std::uint32_t>(number_at(record, field.offset - 4UL, 4)), small,
+                      names);
+    default:
+        return fmt::format("{}", value);
     }
 }
 

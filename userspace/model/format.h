@@ -22,12 +22,14 @@ std::string ip_protocol(std::uint32_t protocol);
 std::string ethertype(std::uint32_t type);
 std::string tcp_flags(std::uint32_t flags);
 const char* provenance(std::uint32_t provenance);
-std::string drop_reason(std::uint32_t reason, const Names& names); // "reason#77" when the kernel has no such name
+std::string drop_reason(std::uint32_t reason,
+                        const Names& names); // "reason#77" when the kernel has no such name
 std::string symbol(std::uint64_t address, const Names& names);
-std::string device(std::uint32_t netns, std::uint32_t ifindex, const Names& names); // "if3" when the name is unknown
-std::string netns_name(std::uint32_t netns, const Names& names);                    // "4026531840 (blue)"
-std::string duration(std::uint64_t ns);                                             // three digits and a unit
-std::string owner_name(const abi_owner& owner);                                     // "python3 (pid 42)", "unknown process"
+std::string device(std::uint32_t netns, std::uint32_t ifindex,
+                   const Names& names);                          // "if3" when the name is unknown
+std::string netns_name(std::uint32_t netns, const Names& names); // "4026531840 (blue)"
+std::string duration(std::uint64_t ns);                          // three digits and a unit
+std::string owner_name(const abi_owner& owner); // "python3 (pid 42)", "unknown process"
 
 /// Unsigned value of 1, 2, 4 or 8 bytes.
 std::uint64_t number_at(std::span<const std::byte> record, std::size_t offset, std::size_t size);

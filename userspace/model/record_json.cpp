@@ -17,7 +17,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-template <typename T> T value_at(std::span<const std::byte> record, std::size_t offset) {
+template <typename T>
+T value_at(std::span<const std::byte> record, std::size_t offset) {
     T value;
     std::memcpy(&value, record.data() + offset, sizeof(value));
     return value;
@@ -33,7 +34,9 @@ Json words_json(std::span<const std::byte> record, const Field& field) {
 }
 
 void flow_json(const abi_flow& flow, const Names& names, Json& into) {
-    const auto text_or_null = [](std::string text) { return text == "-" ? Json(nullptr) : Json(std::move(text)); };
+    const auto text_or_null = [](std::string text) {
+        return text == "-" ? Json(nullptr) : Json(std::move(text));
+    };
     into["netns"] = flow.netns ? Json(flow.netns) : Json(nullptr);
     into["local"] = text_or_null(endpoint(flow, true));
     into["remote"] = text_or_null(endpoint(flow, false));
@@ -51,8 +54,8 @@ void owner_json(const abi_owner& owner, Json& into) {
 }
 
 bool is_plain_number(Type type) {
-    return type == Type::kNumber || type == Type::kBytes || type == Type::kDurationNs || type == Type::kDurationUs ||
-           type == Type::kHex || type == Type::kNetns;
+    return type == Type::kNumber || type == Type::kBytes || type == Type::kDurationNs ||
+           type == Type::kDurationUs || type == Type::kHex || type == Type::kNetns;
 }
 
 std::string address_text(const __u8* bytes) {
@@ -66,7 +69,8 @@ std::string address_text(const __u8* bytes) {
 }
 
 bool address_bytes(const std::string& text, __u8* bytes) {
-    if (text.size() != 2 * ABI_ADDR_BYTES || text.find_first_not_of("0123456789abcdef") != std::string::npos)
+    if (text.size() != 2 * ABI_ADDR_BYTES ||
+        text.find_first_not_of("0123456789abcdef") != std::string::npos)
         return false;
     for (std::size_t i = 0; i < ABI_ADDR_BYTES; i++)
         bytes[i] = static_cast<__u8>(std::stoul(text.substr(2 * i, 2), nullptr, 16));
@@ -74,15 +78,17 @@ bool address_bytes(const std::string& text, __u8* bytes) {
 }
 
 Json raw_flow(const abi_flow& f) {
-    return Json::array({address_text(f.local), address_text(f.remote), f.local_port, f.remote_port, f.family, f.protocol,
-                        f.v4_mapped, f.netns, f.ifindex});
+    return Json::array({address_text(f.local), address_text(f.remote), f.local_port, f.remote_port,
+                        f.family, f.protocol, f.v4_mapped, f.netns, f.ifindex});
 }
 
 Json raw_owner(const abi_owner& o) {
-    return Json::array({o.tgid, o.start_ns, o.cgroup_id, o.provenance, safe_text({o.comm, sizeof(o.comm)})});
+    return Json::array(
+        {o.tgid, o.start_ns, o.cgroup_id, o.provenance, safe_text({o.comm, sizeof(o.comm)})});
 }
 
-bool put_text(std::span<std::byte> record, std::size_t offset, std::size_t size, const std::string& text) {
+bool put_text(std::span<std::byte> record, std::size_t offset, std::size_t size,
+              const std::string& text) {
     const auto bytes = raw_bytes(text);
     if (!bytes || bytes->size() != size)
         return false;
@@ -115,14 +121,18 @@ bool put_owner(std::span<std::byte> record, const Field& field, const Json& from
     from[2].get_to(o.cgroup_id);
     from[3].get_to(o.provenance);
     std::memcpy(record.data() + field.offset, &o, sizeof(o));
-    return put_text(record, field.offset + offsetof(abi_owner, comm), sizeof(o.comm), from[4].get<std::string>());
+    return put_text(record, field.offset + offsetof(abi_owner, comm), sizeof(o.comm),
+                    from[4].get<std::string>());
 }
 
 bool put_field(std::span<std::byte> record, const Field& field, const Json& from) {
     switch (field.type) {
-    case Type::kFlow: return put_flow(record, field, from);
-    case Type::kOwner: return put_owner(record, field, from);
-    case Type::kText: return put_text(record, field.offset, field.size, from.get<std::string>());
+    case Type::kFlow:
+        return put_flow(record, field, from);
+    case Type::kOwner:
+        return put_owner(record, field, from);
+    case Type::kText:
+        return put_text(record, field.offset, field.size, from.get<std::string>());
     case Type::kHistogram:
         if (from.size() * 8 > field.size)
             return false;
@@ -143,7 +153,8 @@ bool put_field(std::span<std::byte> record, const Field& field, const Json& from
 
 } // namespace
 
-void record_to_json(const Kind& kind, std::span<const std::byte> record, const Names& names, Json& into) {
+void record_to_json(const Kind& kind, std::span<const std::byte> record, const Names& names,
+                    Json& into) {
     for (const Field& field : kind.fields) {
         if (field.type == Type::kFlow) {
             flow_json(value_at<abi_flow>(record, field.offset), names, into);
@@ -155,7 +166,8 @@ void record_to_json(const Kind& kind, std::span<const std::byte> record, const N
             into[field.name] = number_at(record, field.offset, field.size);
         } else {
             std::string text = field_text(field, record, names);
-            into[field.type == Type::kDevice ? "device" : field.name] = text == "-" ? Json(nullptr) : Json(std::move(text));
+            into[field.type == Type::kDevice ? "device" : field.name] =
+                text == "-" ? Json(nullptr) : Json(std::move(text));
         }
     }
 }
@@ -170,7 +182,8 @@ void record_to_raw_json(const Kind& kind, std::span<const std::byte> record, Jso
         else if (field.type == Type::kHistogram)
             member = words_json(record, field);
         else if (field.type == Type::kText)
-            member = safe_text({reinterpret_cast<const char*>(record.data()) + field.offset, field.size});
+            member = safe_text(
+                {reinterpret_cast<const char*>(record.data()) + field.offset, field.size});
         else
             member = number_at(record, field.offset, field.size);
     }
@@ -185,7 +198,8 @@ Result<std::vector<std::byte>> record_from_raw_json(const Kind& kind, const Json
     try {
         for (const Field& field : kind.fields)
             if (!put_field(record, field, from.at(field.name)))
-                return fail(Code::kFailed, std::string("field ") + field.name + " of a " + kind.name + " row is damaged");
+                return fail(Code::kFailed, std::string("field ") + field.name + " of a " +
+                                               kind.name + " row is damaged");
     } catch (const nlohmann::json::exception& e) {
         return fail(Code::kFailed, std::string("a ") + kind.name + " row is damaged: " + e.what());
     }

@@ -14,10 +14,13 @@
 namespace culprit {
 
 /// For streams: names instead of numbers; bytes from outside are made safe.
-void record_to_json(const Kind& kind, std::span<const std::byte> record, const Names& names, nlohmann::ordered_json& into);
+void record_to_json(const Kind& kind, std::span<const std::byte> record, const Names& names,
+                    nlohmann::ordered_json& into);
 
 /// For Windows: every byte that is not padding can be had back with record_from_raw_json().
-void record_to_raw_json(const Kind& kind, std::span<const std::byte> record, nlohmann::ordered_json& into);
-Result<std::vector<std::byte>> record_from_raw_json(const Kind& kind, const nlohmann::ordered_json& from);
+void record_to_raw_json(const Kind& kind, std::span<const std::byte> record,
+                        nlohmann::ordered_json& into);
+Result<std::vector<std::byte>> record_from_raw_json(const Kind& kind,
+                                                    const nlohmann::ordered_json& from);
 
 } // namespace culprit

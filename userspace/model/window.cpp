@@ -15,7 +15,8 @@ std::string key_of(const Kind& kind, std::span<const std::byte> record) {
     return key;
 }
 
-template <typename Join> void join(std::span<const Part> parts, std::byte* into, const std::byte* from, const Join& how) {
+template <typename Join>
+void join(std::span<const Part> parts, std::byte* into, const std::byte* from, const Join& how) {
     for (const Part& part : parts) {
         for (std::size_t at = part.offset; at < part.offset + std::size_t{part.size}; at += 8) {
             std::uint64_t a = 0, b = 0;
@@ -73,11 +74,13 @@ void Table::fold(std::span<const std::byte> record, const RowInfo& info) {
         return;
     std::byte* into = x_records.data() + row * x_kind->size;
     join(x_kind->sums, into, record.data(), [](std::uint64_t a, std::uint64_t b) { return a + b; });
-    join(x_kind->maxima, into, record.data(), [](std::uint64_t a, std::uint64_t b) { return std::max(a, b); });
+    join(x_kind->maxima, into, record.data(),
+         [](std::uint64_t a, std::uint64_t b) { return std::max(a, b); });
 }
 
 bool Table::operator==(const Table& o) const {
-    return x_kind->id == o.x_kind->id && x_records == o.x_records && x_rows == o.x_rows && x_other == o.x_other;
+    return x_kind->id == o.x_kind->id && x_records == o.x_records && x_rows == o.x_rows &&
+           x_other == o.x_other;
 }
 
 void Window::fold(std::span<const std::byte> record) {

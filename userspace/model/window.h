@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The heart: the facts of one second (or more) of one host, as a value. Live capture, a recording and a unit test all make
-// Windows; detectors, presenters and exporters only read them.
+// The heart: the facts of one second (or more) of one host, as a value. Live capture, a recording
+// and a unit test all make Windows; detectors, presenters and exporters only read them.
 #pragma once
 
 #include <cstddef>
@@ -26,10 +26,10 @@ struct RowInfo {
     bool operator==(const RowInfo&) const = default;
 };
 
-/// Rows of one kind. At most kRowsMax; further keys fold into `other`, whose sums and count stay exact while its key is
-/// all zero (owner and addresses unknown).
+/// Rows of one kind. At most kRowsMax; further keys fold into `other`, whose sums and count stay
+/// exact while its key is all zero (owner and addresses unknown).
 class Table {
-  public:
+public:
     static constexpr std::size_t kRowsMax = 2048;
 
     explicit Table(const Kind& kind);
@@ -44,7 +44,7 @@ class Table {
     void fold(std::span<const std::byte> record, const RowInfo& info);
     bool operator==(const Table& o) const;
 
-  private:
+private:
     std::size_t row_for(std::span<const std::byte> record);
     std::size_t add_row(std::span<const std::byte> record);
 
@@ -56,7 +56,8 @@ class Table {
 };
 
 /// A row as its C struct, for detectors.
-template <typename Record> struct Row {
+template <typename Record>
+struct Row {
     Record record;
     RowInfo info;
 };
@@ -78,9 +79,9 @@ struct Lost {
 };
 
 struct Window {
-    std::uint64_t from_ns = 0, to_ns = 0; // boot time
-    std::int64_t wall_offset_ns = 0;      // boot time + this = wall time
-    std::map<std::uint32_t, Table> tables; // kind id -> rows
+    std::uint64_t from_ns = 0, to_ns = 0;            // boot time
+    std::int64_t wall_offset_ns = 0;                 // boot time + this = wall time
+    std::map<std::uint32_t, Table> tables;           // kind id -> rows
     std::map<std::uint32_t, NetnsCounters> counters; // netns -> growth
     std::map<std::uint32_t, Lost> lost;              // kind id -> what happened to its records
     Names names;                                     // of the numbers in the tables
@@ -89,7 +90,8 @@ struct Window {
     /// Adds a later window to this one.
     void merge(const Window& later);
 
-    template <typename Record> std::vector<Row<Record>> rows(std::uint32_t kind) const {
+    template <typename Record>
+    std::vector<Row<Record>> rows(std::uint32_t kind) const {
         std::vector<Row<Record>> out;
         const auto it = tables.find(kind);
         if (it == tables.end() || it->second.kind().size != sizeof(Record))
@@ -106,17 +108,17 @@ struct Window {
     bool operator==(const Window&) const = default;
 };
 
-/// Windows of a run, oldest first, at most kMax: when full, neighbours are merged two by two, so a long run keeps its whole
-/// length at a coarser grain.
+/// Windows of a run, oldest first, at most kMax: when full, neighbours are merged two by two, so a
+/// long run keeps its whole length at a coarser grain.
 class History {
-  public:
+public:
     static constexpr std::size_t kMax = 64;
 
     void add(Window window);
     std::span<const Window> windows() const { return x_windows; }
     Window total() const;
 
-  private:
+private:
     std::vector<Window> x_windows;
     std::size_t x_grain = 1; // windows per element
     std::size_t x_in_last = 0;

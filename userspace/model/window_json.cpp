@@ -33,8 +33,11 @@ Json rows_json(const Table& table) {
 }
 
 Json names_json(const Names& names) {
-    Json out = {{"drop_reasons", Json::array()}, {"reset_reasons", Json::array()}, {"symbols", Json::array()},
-                {"devices", Json::array()},      {"netns", Json::array()}};
+    Json out = {{"drop_reasons", Json::array()},
+                {"reset_reasons", Json::array()},
+                {"symbols", Json::array()},
+                {"devices", Json::array()},
+                {"netns", Json::array()}};
     for (const auto& [number, name] : names.drop_reasons)
         out["drop_reasons"].push_back({number, safe_text(name)});
     for (const auto& [number, name] : names.reset_reasons)
@@ -55,7 +58,8 @@ std::string name_from(const Json& json) {
     return *bytes;
 }
 
-template <typename Map> void numbered_names(const Json& from, Map& into) {
+template <typename Map>
+void numbered_names(const Json& from, Map& into) {
     for (const Json& entry : from)
         into[entry.at(0).get<typename Map::key_type>()] = name_from(entry.at(1));
 }
@@ -67,7 +71,8 @@ Names names_from(const Json& from) {
     numbered_names(from.at("symbols"), names.symbols);
     numbered_names(from.at("netns"), names.netns);
     for (const Json& entry : from.at("devices"))
-        names.devices[{entry.at(0).get<std::uint32_t>(), entry.at(1).get<std::uint32_t>()}] = name_from(entry.at(2));
+        names.devices[{entry.at(0).get<std::uint32_t>(), entry.at(1).get<std::uint32_t>()}] =
+            name_from(entry.at(2));
     return names;
 }
 
@@ -84,8 +89,9 @@ Result<void> read_table(const std::string& name, const Json& rows, Window& windo
         head.when_ns = row.at("when_ns").get<std::uint64_t>();
         head.cpu = row.at("cpu").get<std::uint16_t>();
         std::memcpy(record->data(), &head, sizeof(head));
-        table.fold(*record, {row.at("count").get<std::uint64_t>(), row.at("first_ns").get<std::uint64_t>(),
-                             row.at("last_ns").get<std::uint64_t>()});
+        table.fold(*record,
+                   {row.at("count").get<std::uint64_t>(), row.at("first_ns").get<std::uint64_t>(),
+                    row.at("last_ns").get<std::uint64_t>()});
     }
     return {};
 }
@@ -114,8 +120,8 @@ Result<Window> parse(std::string_view text) {
         window.counters[entry.at("netns").get<std::uint32_t>()] = counters_from(entry);
     for (const auto& [name, lost] : json.at("lost").items())
         if (const Kind* kind = find_kind(std::string_view(name)))
-            window.lost[kind->id] = {lost.at("ring_full"), lost.at("map_full"), lost.at("limited"), lost.at("seen"),
-                                     lost.at("filtered")};
+            window.lost[kind->id] = {lost.at("ring_full"), lost.at("map_full"), lost.at("limited"),
+                                     lost.at("seen"), lost.at("filtered")};
     window.names = names_from(json.at("names"));
     return window;
 }
@@ -123,14 +129,10 @@ Result<Window> parse(std::string_view text) {
 } // namespace
 
 std::string window_to_json(const Window& window) {
-    Json json = {{"schema", kSchema},
-                 {"from_ns", window.from_ns},
-                 {"to_ns", window.to_ns},
-                 {"wall_offset_ns", window.wall_offset_ns},
-                 {"tables", Json::object()},
-                 {"counters", Json::array()},
-                 {"lost", Json::object()},
-                 {"names", names_json(window.names)}};
+    Json json = {{"schema", kSchema},        {"from_ns", window.from_ns},
+                 {"to_ns", window.to_ns},    {"wall_offset_ns", window.wall_offset_ns},
+                 {"tables", Json::object()}, {"counters", Json::array()},
+                 {"lost", Json::object()},   {"names", names_json(window.names)}};
     for (const auto& [id, table] : window.tables)
         json["tables"][table.kind().name] = rows_json(table);
     for (const auto& [netns, counters] : window.counters) {
@@ -138,12 +140,15 @@ std::string window_to_json(const Window& window) {
         for (std::size_t i = 0; i < kCounterNames.size(); i++)
             if (counters.growth[i])
                 growth[std::string(kCounterNames[i])] = counters.growth[i];
-        json["counters"].push_back({{"netns", netns}, {"error", safe_text(counters.error)}, {"growth", growth}});
+        json["counters"].push_back(
+            {{"netns", netns}, {"error", safe_text(counters.error)}, {"growth", growth}});
     }
     for (const auto& [id, lost] : window.lost)
         if (const Kind* kind = find_kind(id))
-            json["lost"][kind->name] = {{"ring_full", lost.ring_full}, {"map_full", lost.map_full},
-                                        {"limited", lost.limited},     {"seen", lost.seen},
+            json["lost"][kind->name] = {{"ring_full", lost.ring_full},
+                                        {"map_full", lost.map_full},
+                                        {"limited", lost.limited},
+                                        {"seen", lost.seen},
                                         {"filtered", lost.filtered}};
     return json.dump();
 }

@@ -15,7 +15,9 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kStateNames[] = {"on", "degraded", "off"};
 constexpr std::size_t kLabel = 14; // columns before what is said
 
-const char* state_name(State state) { return kStateNames[static_cast<std::size_t>(state)]; }
+const char* state_name(State state) {
+    return kStateNames[static_cast<std::size_t>(state)];
+}
 
 /// What is lost without a capability.
 std::string without(const std::string& capability) {
@@ -24,7 +26,8 @@ std::string without(const std::string& capability) {
     if (capability == "CAP_PERFMON")
         return "programs may not trace the kernel, nothing is seen";
     if (capability == "CAP_SYS_ADMIN")
-        return "counters and device names of other network namespaces are not read";
+        return "devices of other network namespaces have no names, namespaces without process no "
+               "counters";
     if (capability == "CAP_SYS_PTRACE")
         return "network namespaces of other users' processes are not found";
     if (capability == "CAP_SYSLOG")
@@ -51,29 +54,34 @@ std::string kernel_text(const DoctorReport& report, const Style& style) {
     if (!features.may_read_packets())
         lockdown += ", programs may not read kernel memory";
     out += line("lockdown", lockdown, style);
-    out += line("kallsyms", yes_no(features.has_symbols, "addresses are hidden: kernel places stay numbers", style),
-                style);
+    out += line(
+        "kallsyms",
+        yes_no(features.has_symbols, "addresses are hidden: kernel places stay numbers", style),
+        style);
     return out + line("start time", fmt::format("{:.0f} ms", finite(report.start_ms)), style);
 }
 
 std::string capabilities_text(const DoctorReport& report, const Style& style) {
     std::string out = '\n' + paint("CAPABILITIES", Paint::kBold, style.color) + '\n';
     for (const auto& [name, effective] : report.features.capabilities)
-        out += wrap(pad("  " + name, 18), yes_no(effective != 0, without(name), style), 18, style.width);
+        out += wrap(pad("  " + name, 18), yes_no(effective != 0, without(name), style), 18,
+                    style.width);
     return out;
 }
 
 std::string hooks_text(const SignalStatus& signal) {
     std::vector<std::string> hooks;
     for (const HookStatus& hook : signal.hooks)
-        hooks.push_back(fmt::format("{}({}) {}", hook.tracepoint, hook.arguments, hook.attached ? "attached" : "absent"));
+        hooks.push_back(fmt::format("{}({}) {}", hook.tracepoint, hook.arguments,
+                                    hook.attached ? "attached" : "absent"));
     return join(hooks, ", ");
 }
 
 std::string signal_text(const SignalStatus& signal, const Style& style) {
     static constexpr Paint kPaints[] = {Paint::kGreen, Paint::kYellow, Paint::kRed};
     const auto state = static_cast<std::size_t>(signal.state);
-    std::string out = pad("  " + signal.name, kLabel) + paint(kStateNames[state], kPaints[state], style.color) + '\n';
+    std::string out = pad("  " + signal.name, kLabel) +
+                      paint(kStateNames[state], kPaints[state], style.color) + '\n';
     if (!signal.hooks.empty())
         out += wrap("    hooks: ", hooks_text(signal), 11, style.width);
     if (!signal.gains.empty())
@@ -92,7 +100,9 @@ Json signal_json(const SignalStatus& signal) {
     };
     Json hooks = Json::array();
     for (const HookStatus& hook : signal.hooks)
-        hooks.push_back({{"tracepoint", hook.tracepoint}, {"arguments", hook.arguments}, {"attached", hook.attached}});
+        hooks.push_back({{"tracepoint", hook.tracepoint},
+                         {"arguments", hook.arguments},
+                         {"attached", hook.attached}});
     return {{"name", signal.name},
             {"state", state_name(signal.state)},
             {"hooks", hooks},
@@ -125,8 +135,9 @@ std::string doctor_json(const DoctorReport& report) {
     out["schema"] = "culprit.doctor/1";
     out["version"] = safe_once(report.version);
     out["kernel"] = safe_once(features.release);
-    out["btf"] = {{"present", features.has_btf},
-                  {"error", features.has_btf ? Json(nullptr) : Json(safe_once(features.btf_error))}};
+    out["btf"] = {
+        {"present", features.has_btf},
+        {"error", features.has_btf ? Json(nullptr) : Json(safe_once(features.btf_error))}};
     out["lockdown"] = safe_once(features.lockdown);
     out["kallsyms"] = features.has_symbols;
     out["capabilities"] = capabilities_json(features);

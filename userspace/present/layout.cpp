@@ -38,7 +38,8 @@ std::string pad(std::string text, std::size_t to) {
     return text;
 }
 
-std::string wrap(std::string_view first, std::string_view text, std::size_t indent, std::size_t width) {
+std::string wrap(std::string_view first, std::string_view text, std::size_t indent,
+                 std::size_t width) {
     std::string out(first);
     std::size_t at = columns(first);
     bool fresh = true; // nothing on this line that a word needs a blank after
@@ -84,6 +85,8 @@ std::string amount(std::uint64_t count, std::string_view noun) {
     return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
-double finite(double value) { return std::isfinite(value) ? value : 0; }
+double finite(double value) {
+    return std::isfinite(value) ? value : 0;
+}
 
 } // namespace culprit

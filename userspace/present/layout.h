@@ -17,15 +17,17 @@ enum class Paint { kRed, kYellow, kGreen, kBold };
 /// Terminal colour around the text; the text itself when `color` is false or it is empty.
 std::string paint(std::string_view text, Paint paint, bool color);
 
-/// Columns on a terminal, never too few: colours count nothing, a code point beyond U+0FFF may be wide and counts two.
+/// Columns on a terminal, never too few: colours count nothing, a code point beyond U+0FFF may be
+/// wide and counts two.
 std::size_t columns(std::string_view text);
 
 /// The text followed by blanks up to so many columns.
 std::string pad(std::string text, std::size_t to);
 
-/// `first` and then the text, broken between words so that no line is wider than `width`; later lines start with
-/// `indent` blanks. A word wider than that stays whole. Ends with a newline.
-std::string wrap(std::string_view first, std::string_view text, std::size_t indent, std::size_t width);
+/// `first` and then the text, broken between words so that no line is wider than `width`; later
+/// lines start with `indent` blanks. A word wider than that stays whole. Ends with a newline.
+std::string wrap(std::string_view first, std::string_view text, std::size_t indent,
+                 std::size_t width);
 
 std::string join(const std::vector<std::string>& parts, std::string_view between);
 

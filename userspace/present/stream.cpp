@@ -18,7 +18,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-template <typename T> T value_at(std::span<const std::byte> record, std::size_t offset) {
+template <typename T>
+T value_at(std::span<const std::byte> record, std::size_t offset) {
     T value;
     std::memcpy(&value, record.data() + offset, sizeof(value));
     return value;
@@ -88,11 +89,11 @@ std::string event_json(const Kind& kind, std::span<const std::byte> record, cons
 std::string summary_text(const WatchSummary& summary) {
     std::string out = fmt::format("watched for {:.1f} s\n", finite(summary.seconds));
     if (!summary.lines.empty())
-        out += fmt::format("  {:<14}{:>12}{:>12}{:>12}{:>14}{:>12}\n", "kind", "shown", "hidden", "lost",
-                           "rate limited", "filtered");
+        out += fmt::format("  {:<14}{:>12}{:>12}{:>12}{:>14}{:>12}\n", "kind", "shown", "hidden",
+                           "lost", "rate limited", "filtered");
     for (const WatchSummary::Line& line : summary.lines)
-        out += fmt::format("  {:<14}{:>12}{:>12}{:>12}{:>14}{:>12}\n", line.kind, line.shown, line.hidden,
-                           line.lost.ring_full, line.lost.limited, line.lost.filtered);
+        out += fmt::format("  {:<14}{:>12}{:>12}{:>12}{:>14}{:>12}\n", line.kind, line.shown,
+                           line.hidden, line.lost.ring_full, line.lost.limited, line.lost.filtered);
     const Lost total = total_of(summary);
     if (total.ring_full)
         out += fmt::format("WARNING: lost {}, the ring had no room: the list is incomplete\n",

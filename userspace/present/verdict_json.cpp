@@ -17,9 +17,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json text_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(safe_once(text)); }
+Json text_or_null(const std::string& text) {
+    return text.empty() ? Json(nullptr) : Json(safe_once(text));
+}
 
-Json number_or_null(std::uint32_t number) { return number ? Json(number) : Json(nullptr); }
+Json number_or_null(std::uint32_t number) {
+    return number ? Json(number) : Json(nullptr);
+}
 
 Json texts(const std::vector<std::string>& list) {
     Json out = Json::array();
@@ -28,7 +32,8 @@ Json texts(const std::vector<std::string>& list) {
     return out;
 }
 
-template <typename List, typename Make> Json array_of(const List& list, const Make& make) {
+template <typename List, typename Make>
+Json array_of(const List& list, const Make& make) {
     Json out = Json::array();
     for (const auto& element : list)
         out.push_back(make(element));
@@ -86,7 +91,8 @@ Json finding_json(const Verdict& verdict, const Finding& finding) {
     out["rate_per_s"] = finite(finding.rate_per_s);
     out["evidence"] = array_of(finding.evidence, evidence_json);
     out["advice"] = array_of(finding.advice, advice_json);
-    out["verify"] = finding.verify.empty() ? Json(nullptr) : Json("culprit " + safe_once(finding.verify));
+    out["verify"] =
+        finding.verify.empty() ? Json(nullptr) : Json("culprit " + safe_once(finding.verify));
     return out;
 }
 
@@ -141,8 +147,8 @@ std::string verdict_json(const Verdict& verdict) {
     out["verdict"] = kOutcomeNames[static_cast<std::size_t>(verdict.outcome)];
     out["scope"] = safe_once(verdict.scope);
     out["incomplete"] = texts(verdict.incomplete);
-    out["findings"] =
-        array_of(verdict.findings, [&](const Finding& finding) { return finding_json(verdict, finding); });
+    out["findings"] = array_of(
+        verdict.findings, [&](const Finding& finding) { return finding_json(verdict, finding); });
     out["layers"] = array_of(verdict.layers, layer_json);
     out["reconciliation"] = array_of(verdict.reconciliation, reconciled_json);
     out["reconciliation_gaps"] = texts(verdict.reconciliation_gaps);

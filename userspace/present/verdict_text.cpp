@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A verdict for a tired person: the answer in the first line, then the reasons, then what was and was not looked at.
+// A verdict for a tired person: the answer in the first line, then the reasons, then what was and
+// was not looked at.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -36,7 +37,8 @@ std::string heading(const Verdict& verdict, const Style& style) {
         const std::size_t count = verdict.findings.size();
         word = fmt::format("{} FINDING{}:", count, count == 1 ? "" : "S");
         text = "trouble on";
-        color = verdict.findings.empty() ? Paint::kYellow : paint_of(verdict.findings.front().severity);
+        color =
+            verdict.findings.empty() ? Paint::kYellow : paint_of(verdict.findings.front().severity);
     } else if (verdict.outcome == Outcome::kIncomplete) {
         word = "INCOMPLETE:";
         text = "not all could be looked at on";
@@ -49,7 +51,8 @@ std::string heading(const Verdict& verdict, const Style& style) {
 }
 
 /// A block with a title, one wrapped entry per text; nothing when there are no texts.
-std::string list_of(std::string_view title, const std::vector<std::string>& texts, const Style& style) {
+std::string list_of(std::string_view title, const std::vector<std::string>& texts,
+                    const Style& style) {
     if (texts.empty())
         return {};
     std::string out = '\n' + paint(title, Paint::kBold, style.color) + '\n';
@@ -98,7 +101,8 @@ std::string seen_text(const Verdict& verdict, const Finding& finding) {
     if (finding.rate_per_s > 0)
         text += fmt::format(", {:.3g} per second", finite(finding.rate_per_s));
     if (finding.first_ns)
-        text += ", first at " + rfc3339(static_cast<std::int64_t>(finding.first_ns) + verdict.wall_offset_ns);
+        text += ", first at " +
+                rfc3339(static_cast<std::int64_t>(finding.first_ns) + verdict.wall_offset_ns);
     return text + fmt::format(", confidence {:.0f} %", finite(finding.confidence) * 100);
 }
 
@@ -117,10 +121,12 @@ std::string repair_text(const Finding& finding, const Style& style) {
 
 std::string finding_text(const Verdict& verdict, std::size_t number, const Style& style) {
     const Finding& finding = verdict.findings[number];
-    std::string out = '\n' + wrap(fmt::format("{}. {} ", number + 1, severity_word(finding, style)),
-                                  paint(safe_once(finding.title), Paint::kBold, style.color), 3, style.width);
-    const std::string who = finding.culprit ? party_text(*finding.culprit, finding.where.netns, verdict.names)
-                                            : "no process is to blame";
+    std::string out =
+        '\n' + wrap(fmt::format("{}. {} ", number + 1, severity_word(finding, style)),
+                    paint(safe_once(finding.title), Paint::kBold, style.color), 3, style.width);
+    const std::string who = finding.culprit
+                                ? party_text(*finding.culprit, finding.where.netns, verdict.names)
+                                : "no process is to blame";
     out += labelled("who:", who, style);
     std::vector<std::string> hurt;
     for (const Party& party : finding.affected)
@@ -131,8 +137,10 @@ std::string finding_text(const Verdict& verdict, std::size_t number, const Style
         out += labelled("where:", where, style);
     out += labelled("seen:", seen_text(verdict, finding), style);
     for (const Evidence& evidence : finding.evidence) {
-        const std::string source = evidence.source.empty() ? "" : fmt::format(" ({})", safe_once(evidence.source));
-        out += wrap(std::string(kLabel, ' ') + "- ", safe_once(evidence.text) + source, kLabel + 2, style.width);
+        const std::string source =
+            evidence.source.empty() ? "" : fmt::format(" ({})", safe_once(evidence.source));
+        out += wrap(std::string(kLabel, ' ') + "- ", safe_once(evidence.text) + source, kLabel + 2,
+                    style.width);
     }
     return out + repair_text(finding, style);
 }
@@ -141,13 +149,16 @@ std::string layer_text(const LayerVerdict& layer, const Style& style) {
     static constexpr Paint kPaints[] = {Paint::kGreen, Paint::kRed, Paint::kYellow};
     constexpr std::size_t kIndent = 25;
     const auto status = static_cast<std::size_t>(layer.status);
-    std::string first = pad(fmt::format("  {}", kLayerNames[static_cast<std::size_t>(layer.layer)]), 16) +
-                        pad(paint(kLayerStatusNames[status], kPaints[status], style.color), kIndent - 16);
+    std::string first =
+        pad(fmt::format("  {}", kLayerNames[static_cast<std::size_t>(layer.layer)]), 16) +
+        pad(paint(kLayerStatusNames[status], kPaints[status], style.color), kIndent - 16);
     std::string out;
-    const auto add = [&](std::string_view label, const std::vector<std::string>& texts, std::string_view between) {
+    const auto add = [&](std::string_view label, const std::vector<std::string>& texts,
+                         std::string_view between) {
         if (texts.empty())
             return;
-        out += wrap(first, safe_once(fmt::format("{}: {}", label, join(texts, between))), kIndent, style.width);
+        out += wrap(first, safe_once(fmt::format("{}: {}", label, join(texts, between))), kIndent,
+                    style.width);
         first.assign(kIndent, ' ');
     };
     add("checked", layer.checked, ", ");
@@ -173,12 +184,14 @@ std::string counters_text(const Verdict& verdict, const Style& style) {
         if (rows.empty() || row.netns != netns)
             rows += wrap("  ", "netns " + netns_name(row.netns, verdict.names), 4, style.width);
         netns = row.netns;
-        rows += fmt::format("    {:<27}{:>13}{:>13}{:>13}\n", row.counter, row.kernel, row.explained, row.unexplained());
+        rows += fmt::format("    {:<27}{:>13}{:>13}{:>13}\n", row.counter, row.kernel,
+                            row.explained, row.unexplained());
         if (!row.note.empty())
             rows += wrap("      ", safe_once(row.note), 6, style.width);
     }
     if (!rows.empty())
-        rows = fmt::format("\n{}{:>13}{:>13}{:>13}\n", pad(paint("COUNTERS", Paint::kBold, style.color), 31), "kernel",
+        rows = fmt::format("\n{}{:>13}{:>13}{:>13}\n",
+                           pad(paint("COUNTERS", Paint::kBold, style.color), 31), "kernel",
                            "explained", "unexplained") +
                rows;
     return rows + list_of("COUNTERS NOT COMPARED", verdict.reconciliation_gaps, style);
@@ -197,13 +210,18 @@ std::string lost_text(const Verdict& verdict, const Style& style) {
     const std::string warning = paint("WARNING:", Paint::kYellow, style.color) + ' ';
     std::string out;
     if (!ring.empty())
-        out += wrap(warning, "lost events (" + join(ring, ", ") + "), the ring had no room: their counts are too low.",
+        out += wrap(warning,
+                    "lost events (" + join(ring, ", ") +
+                        "), the ring had no room: their counts are too low.",
                     2, style.width);
     if (!map.empty())
-        out += wrap(warning, "a full kernel map refused entries (" + join(map, ", ") + "): some events say less.", 2,
-                    style.width);
+        out += wrap(warning,
+                    "a full kernel map refused entries (" + join(map, ", ") +
+                        "): some events say less.",
+                    2, style.width);
     if (!limited.empty())
-        out += wrap("", "Samples left out by rate limit: " + join(limited, ", ") + ".", 2, style.width);
+        out += wrap("", "Samples left out by rate limit: " + join(limited, ", ") + ".", 2,
+                    style.width);
     return out.empty() ? out : '\n' + out;
 }
 
@@ -214,8 +232,9 @@ std::string cost_text(const SelfCost& self, const Style& style) {
         ns += program.ns;
         timed += program.ns ? program.runs : 0;
     }
-    std::string text = fmt::format("Own cost: {:.2f} % of one core, {:.1f} MB of memory", finite(self.cpu_percent),
-                                   static_cast<double>(self.rss_bytes) / 1e6);
+    std::string text =
+        fmt::format("Own cost: {:.2f} % of one core, {:.1f} MB of memory", finite(self.cpu_percent),
+                    static_cast<double>(self.rss_bytes) / 1e6);
     if (timed)
         text += fmt::format(", {} at {}", amount(runs, "hook run"), duration(ns / timed));
     return '\n' + wrap("", text + '.', 2, style.width);

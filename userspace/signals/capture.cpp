@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One bpf_object per signal; the ring, the ledger and the owners are shared by reusing the first one's maps.
+// One bpf_object per signal; the ring, the ledger and the owners are shared by reusing the first
+// one's maps.
 #include "signals/capture.h"
 
 #include <bpf/bpf.h>
@@ -46,7 +47,8 @@ int print_libbpf(libbpf_print_level, const char* format, va_list args) {
 }
 
 std::string why_not_loaded(int error, const Features& features) {
-    if (error == -EPERM && !(features.capabilities.contains("CAP_BPF") && features.capabilities.at("CAP_BPF")))
+    if (error == -EPERM &&
+        !(features.capabilities.contains("CAP_BPF") && features.capabilities.at("CAP_BPF")))
         return "loading needs CAP_BPF and CAP_PERFMON: run as root or with these capabilities";
     if (error == -EPERM)
         return "the kernel refused to load it (EPERM): a lockdown or security module is in the way";
@@ -68,7 +70,7 @@ struct Loading {
 };
 
 class ObjectMaps : public MapReader {
-  public:
+public:
     explicit ObjectMaps(bpf_object* object) : x_object(object) {}
 
     bool each(const char* name, const Each& each) const override {
@@ -77,7 +79,8 @@ class ObjectMaps : public MapReader {
             return false;
         const bpf_map_type type = bpf_map__type(map);
         const bool percpu = type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY;
-        const std::size_t cpus = percpu ? static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1)) : 1;
+        const std::size_t cpus =
+            percpu ? static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1)) : 1;
         const std::size_t stride = (bpf_map__value_size(map) + 7) / 8 * 8;
         std::vector<std::byte> key(bpf_map__key_size(map)), next(key.size()), values(cpus * stride);
         const int fd = bpf_map__fd(map);
@@ -107,7 +110,7 @@ class ObjectMaps : public MapReader {
         return bpf_map_update_elem(bpf_map__fd(map), key, values.data(), BPF_NOEXIST) == 0;
     }
 
-  private:
+private:
     bpf_object* x_object;
 };
 
@@ -124,7 +127,8 @@ struct Capture::Impl {
 
     static int on_sample(void* self, void* data, std::size_t size);
     void load_all(std::vector<Loading>& all, const Features&, const CaptureOptions&);
-    Result<void> load(Loaded& into, const Features&, const CaptureOptions&, const SignalStatus&) const;
+    Result<void> load(Loaded& into, const Features&, const CaptureOptions&,
+                      const SignalStatus&) const;
     Result<void> attach(Loaded& into, SignalStatus& status, const CaptureOptions&);
     void share_maps(bpf_object* object) const;
     void remember_shared(bpf_object* object);
@@ -153,8 +157,8 @@ void Capture::Impl::remember_shared(bpf_object* object) {
             shared.try_emplace(name, bpf_map__fd(map));
 }
 
-Result<void> Capture::Impl::load(Loaded& into, const Features& features, const CaptureOptions& options,
-                                 const SignalStatus& status) const {
+Result<void> Capture::Impl::load(Loaded& into, const Features& features,
+                                 const CaptureOptions& options, const SignalStatus& status) const {
     const std::span<const std::byte> elf = into.signal->elf();
     LIBBPF_OPTS(bpf_object_open_opts, open, .object_name = into.signal->name);
     into.object.reset(bpf_object__open_mem(elf.data(), elf.size(), &open));
@@ -167,7 +171,8 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features, const C
         config.kinds |= 1U << kind;
     for (std::size_t i = 0; i < status.hooks.size(); i++) {
         config.args[i] = status.hooks[i].arguments;
-        if (bpf_program* program = bpf_object__find_program_by_name(object, into.signal->hooks[i].program))
+        if (bpf_program* program =
+                bpf_object__find_program_by_name(object, into.signal->hooks[i].program))
             bpf_program__set_autoload(program, config.args[i] != 0);
     }
     bpf_map* constants = bpf_object__find_map_by_name(object, ".rodata.config");
@@ -175,7 +180,8 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features, const C
         return fail(Code::kFailed, "the BPF object has no constants of the expected size");
     share_maps(object);
     if (const int error = bpf_object__load(object))
-        return fail(error == -EPERM ? Code::kDenied : Code::kFailed, why_not_loaded(error, features));
+        return fail(error == -EPERM ? Code::kDenied : Code::kFailed,
+                    why_not_loaded(error, features));
     return {};
 }
 
@@ -197,7 +203,8 @@ Result<void> run_iterator(bpf_program* program) {
 
 } // namespace
 
-Result<void> Capture::Impl::attach(Loaded& into, SignalStatus& status, const CaptureOptions& options) {
+Result<void> Capture::Impl::attach(Loaded& into, SignalStatus& status,
+                                   const CaptureOptions& options) {
     for (std::size_t i = 0; i < status.hooks.size(); i++) {
         const Hook& hook = into.signal->hooks[i];
         bpf_program* program = bpf_object__find_program_by_name(into.object.get(), hook.program);
@@ -212,7 +219,8 @@ Result<void> Capture::Impl::attach(Loaded& into, SignalStatus& status, const Cap
             if (link)
                 into.links.push_back(std::move(link));
             else
-                done = std::unexpected(sys_error(errno, std::string("attach to ") + hook.tracepoint));
+                done =
+                    std::unexpected(sys_error(errno, std::string("attach to ") + hook.tracepoint));
         }
         status.hooks[i].attached = done.has_value();
         if (done)
@@ -225,9 +233,10 @@ Result<void> Capture::Impl::attach(Loaded& into, SignalStatus& status, const Cap
     return {};
 }
 
-/// The first object that loads makes the shared maps; the others then load side by side, since most of the time goes into
-/// reading BTF and into the verifier.
-void Capture::Impl::load_all(std::vector<Loading>& all, const Features& features, const CaptureOptions& options) {
+/// The first object that loads makes the shared maps; the others then load side by side, since most
+/// of the time goes into reading BTF and into the verifier.
+void Capture::Impl::load_all(std::vector<Loading>& all, const Features& features,
+                             const CaptureOptions& options) {
     std::vector<std::thread> threads;
     for (Loading& one : all) {
         if (one.status.state == State::kOff)
@@ -259,15 +268,20 @@ Capture::~Capture() = default;
 Capture::Capture(Capture&&) noexcept = default;
 Capture& Capture::operator=(Capture&&) noexcept = default;
 
-const std::vector<SignalStatus>& Capture::status() const { return x_impl->all_status; }
-std::uint64_t Capture::rejected() const { return x_impl->rejected; }
+const std::vector<SignalStatus>& Capture::status() const {
+    return x_impl->all_status;
+}
+std::uint64_t Capture::rejected() const {
+    return x_impl->rejected;
+}
 
 void Capture::start(const Features& features, const CaptureOptions& options) {
     libbpf_set_print(print_libbpf);
     std::vector<Loading> all;
     for (const Signal* signal : all_signals()) {
-        const bool asked = std::ranges::any_of(
-            signal->kinds, [&](const Kind* kind) { return options.event_kinds.contains(kind->id); });
+        const bool asked = std::ranges::any_of(signal->kinds, [&](const Kind* kind) {
+            return options.event_kinds.contains(kind->id);
+        });
         const bool owners = signal == all_signals().front();
         if (!asked && !owners)
             continue;
@@ -280,7 +294,8 @@ void Capture::start(const Features& features, const CaptureOptions& options) {
         SignalStatus& status = one.status;
         if (status.state != State::kOff && one.done && one.loaded.signal->totals) {
             one.loaded.totals = one.loaded.signal->totals();
-            one.loaded.totals->take(ObjectMaps(one.loaded.object.get()), 0, [](std::span<const std::byte>) {});
+            one.loaded.totals->take(ObjectMaps(one.loaded.object.get()), 0,
+                                    [](std::span<const std::byte>) {});
         }
         if (status.state != State::kOff && one.done)
             one.done = x_impl->attach(one.loaded, status, options);
@@ -325,12 +340,13 @@ Ledgers Capture::ledgers() const {
     if (x_impl->loaded.empty())
         return sums;
     const ObjectMaps maps(x_impl->loaded.front().object.get());
-    maps.each("ledgers", [&](const void* key, const std::byte* values, std::size_t cpus, std::size_t stride) {
-        std::uint32_t kind = 0;
-        std::memcpy(&kind, key, sizeof(kind));
-        if (find_kind(kind))
-            sums[kind] = sum_percpu<abi_ledger>(values, cpus, stride);
-    });
+    maps.each("ledgers",
+              [&](const void* key, const std::byte* values, std::size_t cpus, std::size_t stride) {
+                  std::uint32_t kind = 0;
+                  std::memcpy(&kind, key, sizeof(kind));
+                  if (find_kind(kind))
+                      sums[kind] = sum_percpu<abi_ledger>(values, cpus, stride);
+              });
     return sums;
 }
 
@@ -341,7 +357,8 @@ std::vector<ProgramCost> Capture::costs() const {
         bpf_object__for_each_program(program, one.object.get()) {
             bpf_prog_info info{};
             __u32 size = sizeof(info);
-            if (bpf_program__fd(program) < 0 || bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+            if (bpf_program__fd(program) < 0 ||
+                bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
                 continue;
             costs.push_back({bpf_program__name(program), info.run_cnt, info.run_time_ns});
         }
@@ -369,7 +386,8 @@ SignalStatus plan_signal(const Signal& signal, const Features& features) {
         }
     }
     if (!features.has_btf)
-        off("this kernel shows no BTF (" + features.btf_error + "): a kernel with CONFIG_DEBUG_INFO_BTF=y is needed");
+        off("this kernel shows no BTF (" + features.btf_error +
+            "): a kernel with CONFIG_DEBUG_INFO_BTF=y is needed");
     if (status.state == State::kOn && !status.why.empty())
         status.state = State::kDegraded;
     return status;

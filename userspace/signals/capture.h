@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Loads and attaches the signals' programs, reads the ring and the maps, and says what could not run and why.
+// Loads and attaches the signals' programs, reads the ring and the maps, and says what could not
+// run and why.
 #pragma once
 
 #include <array>
@@ -30,8 +31,8 @@ struct SignalStatus {
     std::string name;
     State state = State::kOff;
     std::vector<HookStatus> hooks;
-    std::vector<std::string> gains;  // what this kernel's variant of the hooks brings
-    std::vector<std::string> why;    // what is missing and what is lost by that; empty when on
+    std::vector<std::string> gains; // what this kernel's variant of the hooks brings
+    std::vector<std::string> why;   // what is missing and what is lost by that; empty when on
 };
 
 /// Sums over all CPUs.
@@ -50,18 +51,19 @@ struct ProgramCost {
 };
 
 class Capture {
-  public:
+public:
     Capture();
     ~Capture();
     Capture(Capture&&) noexcept;
     Capture& operator=(Capture&&) noexcept;
 
-    /// Signals that own one of the kinds, plus the one that knows the owners. Never fails as a whole: see status().
+    /// Signals that own one of the kinds, plus the one that knows the owners. Never fails as a
+    /// whole: see status().
     void start(const Features& features, const CaptureOptions& options);
     const std::vector<SignalStatus>& status() const;
 
-    /// Waits up to timeout_ms for records and hands over all there are, in place: the bytes are gone after the call.
-    /// Returns how many; an error when the ring cannot be read any more.
+    /// Waits up to timeout_ms for records and hands over all there are, in place: the bytes are
+    /// gone after the call. Returns how many; an error when the ring cannot be read any more.
     Result<std::size_t> poll(int timeout_ms, const RecordSink& sink);
 
     /// What the maps counted since the last call, as records.
@@ -71,7 +73,7 @@ class Capture {
     std::uint64_t rejected() const; // samples in the ring that were no record of ours
     std::vector<ProgramCost> costs() const;
 
-  private:
+private:
     struct Impl;
     std::unique_ptr<Impl> x_impl;
 };

@@ -23,12 +23,16 @@ constexpr Field kConnectFields[] = {
     CULPRIT_FIELD(connect_event, syn_retransmits, Type::kNumber, "SYNs sent again"),
 };
 constexpr Part kConnectKey[] = {
-    CULPRIT_PART(connect_event, flow.netns),       CULPRIT_PART(connect_event, flow.remote),
-    CULPRIT_PART(connect_event, flow.remote_port), CULPRIT_PART(connect_event, flow.family),
-    CULPRIT_PART(connect_event, owner),            CULPRIT_PART(connect_event, result),
+    CULPRIT_PART(connect_event, flow.netns),
+    CULPRIT_PART(connect_event, flow.remote),
+    CULPRIT_PART(connect_event, flow.remote_port),
+    CULPRIT_PART(connect_event, flow.family),
+    CULPRIT_PART(connect_event, owner),
+    CULPRIT_PART(connect_event, result),
     CULPRIT_PART(connect_event, error),
 };
-constexpr Part kConnectSums[] = {CULPRIT_PART(connect_event, latency_ns)};
+constexpr Part kConnectSums[] = {CULPRIT_PART(connect_event, latency_ns),
+                                 CULPRIT_PART(connect_event, syn_retransmits)};
 
 constexpr Field kCloseFields[] = {
     CULPRIT_FIELD(close_event, flow, Type::kFlow, "both ends"),
@@ -40,9 +44,11 @@ constexpr Field kCloseFields[] = {
     CULPRIT_FIELD(close_event, error, Type::kErrno, "the socket's error"),
     CULPRIT_FIELD(close_event, service_port, Type::kNumber, "the server's port"),
     CULPRIT_FIELD(close_event, had_data, Type::kNumber, "1: payload went either way"),
-    CULPRIT_FIELD(close_event, handshake_ns, Type::kDurationNs, "connect() to ESTABLISHED; 0 unknown"),
+    CULPRIT_FIELD(close_event, handshake_ns, Type::kDurationNs,
+                  "connect() to ESTABLISHED; 0 unknown"),
     CULPRIT_FIELD(close_event, established_ns, Type::kDurationNs, "time in ESTABLISHED; 0 unknown"),
-    CULPRIT_FIELD(close_event, closing_ns, Type::kDurationNs, "first FIN or reset to CLOSE; 0 unknown"),
+    CULPRIT_FIELD(close_event, closing_ns, Type::kDurationNs,
+                  "first FIN or reset to CLOSE; 0 unknown"),
     CULPRIT_FIELD(close_event, bytes_sent, Type::kBytes, "acknowledged by the peer"),
     CULPRIT_FIELD(close_event, bytes_received, Type::kBytes, "received in order"),
     CULPRIT_FIELD(close_event, segs_out, Type::kNumber, "segments sent"),
@@ -61,16 +67,18 @@ constexpr Part kCloseKey[] = {
     CULPRIT_PART(close_event, had_data),
 };
 constexpr Part kCloseSums[] = {
-    CULPRIT_PART(close_event, handshake_ns), CULPRIT_PART(close_event, established_ns),
-    CULPRIT_PART(close_event, closing_ns),   CULPRIT_PART(close_event, bytes_sent),
+    CULPRIT_PART(close_event, handshake_ns),   CULPRIT_PART(close_event, established_ns),
+    CULPRIT_PART(close_event, closing_ns),     CULPRIT_PART(close_event, bytes_sent),
     CULPRIT_PART(close_event, bytes_received), CULPRIT_PART(close_event, segs_out),
-    CULPRIT_PART(close_event, segs_in),      CULPRIT_PART(close_event, retransmits),
+    CULPRIT_PART(close_event, segs_in),        CULPRIT_PART(close_event, retransmits),
 };
 
-constexpr Kind kConnect = {ABI_CONNECT,    "connect",   "result of each connection attempt", sizeof(connect_event), true,
-                           kConnectFields, kConnectKey, kConnectSums};
-constexpr Kind kClose = {ABI_CLOSE,    "close",   "life of each closed connection", sizeof(close_event), true,
-                         kCloseFields, kCloseKey, kCloseSums};
+constexpr Kind kConnect = {ABI_CONNECT,           "connect",   "result of each connection attempt",
+                           sizeof(connect_event), true,        kConnectFields,
+                           kConnectKey,           kConnectSums};
+constexpr Kind kClose = {ABI_CLOSE,           "close",   "life of each closed connection",
+                         sizeof(close_event), true,      kCloseFields,
+                         kCloseKey,           kCloseSums};
 constexpr const Kind* kKinds[] = {&kConnect, &kClose};
 
 constexpr Hook kHooks[] = {
@@ -82,7 +90,8 @@ constexpr Hook kHooks[] = {
 
 } // namespace
 
-const Signal connection_signal = {"connection", "how does each TCP connection begin and end, and whose is it",
+const Signal connection_signal = {"connection",
+                                  "how does each TCP connection begin and end, and whose is it",
                                   &elf_of<connection_skel>, kHooks, kKinds};
 
 } // namespace culprit

@@ -14,8 +14,10 @@ namespace culprit {
 namespace {
 
 constexpr Field kDropFields[] = {
-    CULPRIT_FIELD(drop_event, flow, Type::kFlow, "the packet's source and destination, device and namespace"),
-    CULPRIT_FIELD(drop_event, owner, Type::kOwner, "the process whose packet it was, where a socket is known"),
+    CULPRIT_FIELD(drop_event, flow, Type::kFlow,
+                  "the packet's source and destination, device and namespace"),
+    CULPRIT_FIELD(drop_event, owner, Type::kOwner,
+                  "the process whose packet it was, where a socket is known"),
     CULPRIT_FIELD(drop_event, reason, Type::kDropReason, "the kernel's reason (Linux 5.17)"),
     CULPRIT_FIELD(drop_event, location, Type::kSymbol, "where in the kernel"),
     CULPRIT_FIELD(drop_event, ethertype, Type::kEthertype, "protocol above the link"),
@@ -42,15 +44,19 @@ constexpr Field kTotalFields[] = {
     CULPRIT_FIELD(drop_total, bytes, Type::kBytes, "their bytes"),
 };
 constexpr Part kTotalKey[] = {
-    CULPRIT_PART(drop_total, netns),     CULPRIT_PART(drop_total, ifindex),  CULPRIT_PART(drop_total, reason),
-    CULPRIT_PART(drop_total, location),  CULPRIT_PART(drop_total, ethertype), CULPRIT_PART(drop_total, protocol),
+    CULPRIT_PART(drop_total, netns),     CULPRIT_PART(drop_total, ifindex),
+    CULPRIT_PART(drop_total, reason),    CULPRIT_PART(drop_total, location),
+    CULPRIT_PART(drop_total, ethertype), CULPRIT_PART(drop_total, protocol),
 };
 constexpr Part kTotalSums[] = {CULPRIT_PART(drop_total, packets), CULPRIT_PART(drop_total, bytes)};
 
-constexpr Kind kDrop = {ABI_DROP,    "drop",   "samples of dropped packets", sizeof(drop_event), true,
-                        kDropFields, kDropKey, kDropSums};
-constexpr Kind kDropTotal = {ABI_DROP_TOTAL, "drop_total", "exact number of drops per reason and place",
-                             sizeof(drop_total), false, kTotalFields, kTotalKey, kTotalSums};
+constexpr Kind kDrop = {ABI_DROP,           "drop",   "samples of dropped packets",
+                        sizeof(drop_event), true,     kDropFields,
+                        kDropKey,           kDropSums};
+constexpr Kind kDropTotal = {
+    ABI_DROP_TOTAL,     "drop_total", "exact number of drops per reason and place",
+    sizeof(drop_total), false,        kTotalFields,
+    kTotalKey,          kTotalSums};
 constexpr const Kind* kKinds[] = {&kDrop, &kDropTotal};
 
 constexpr Argument kArguments[] = {
@@ -60,7 +66,7 @@ constexpr Argument kArguments[] = {
 constexpr Hook kHooks[] = {{"kfree_skb", "drop_skb", true, "", kArguments}};
 
 class DropTotals : public Totals {
-  public:
+public:
     void take(const MapReader& maps, std::uint64_t now_ns, const RecordSink& sink) override {
         if (!x_ready) {
             const drop_key other{};
@@ -68,17 +74,20 @@ class DropTotals : public Totals {
             maps.put("drops", &other, &zero); // where keys beyond the map's size go
             x_ready = true;
         }
-        maps.each("drops", [&](const void* key, const std::byte* values, std::size_t cpus, std::size_t stride) {
-            report(*static_cast<const drop_key*>(key), sum_percpu<drop_value>(values, cpus, stride), now_ns, sink);
+        maps.each("drops", [&](const void* key, const std::byte* values, std::size_t cpus,
+                               std::size_t stride) {
+            report(*static_cast<const drop_key*>(key), sum_percpu<drop_value>(values, cpus, stride),
+                   now_ns, sink);
         });
     }
 
-  private:
+private:
     struct Seen {
         std::uint64_t packets = 0, bytes = 0;
     };
 
-    void report(const drop_key& key, const drop_value& now, std::uint64_t now_ns, const RecordSink& sink) {
+    void report(const drop_key& key, const drop_value& now, std::uint64_t now_ns,
+                const RecordSink& sink) {
         Seen& seen = x_seen[std::string(reinterpret_cast<const char*>(&key), sizeof(key))];
         if (now.packets == seen.packets)
             return;
@@ -102,7 +111,8 @@ class DropTotals : public Totals {
 
 } // namespace
 
-const Signal drop_signal = {"drop", "which packets are dropped here, where and why", &elf_of<drop_skel>, kHooks, kKinds,
-                            [] { return std::unique_ptr<Totals>(new DropTotals); }};
+const Signal drop_signal = {
+    "drop", "which packets are dropped here, where and why",       &elf_of<drop_skel>, kHooks,
+    kKinds, [] { return std::unique_ptr<Totals>(new DropTotals); }};
 
 } // namespace culprit

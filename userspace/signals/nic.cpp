@@ -27,20 +27,24 @@ constexpr Field kTotalFields[] = {
     CULPRIT_FIELD(nic_total, refused, Type::kNumber, "packets the driver did not take"),
     CULPRIT_FIELD(nic_total, busy, Type::kNumber, "times the driver was busy; the packet was kept"),
     CULPRIT_FIELD(nic_total, timeouts, Type::kNumber, "hung transmit queues"),
-    CULPRIT_FIELD(nic_total, polls_full, Type::kNumber, "receive polls that used their whole budget"),
+    CULPRIT_FIELD(nic_total, polls_full, Type::kNumber,
+                  "receive polls that used their whole budget"),
     CULPRIT_FIELD(nic_total, polls, Type::kNumber, "receive polls"),
     CULPRIT_FIELD(nic_total, packets, Type::kNumber, "packets they took"),
 };
 constexpr Part kTotalKey[] = {CULPRIT_PART(nic_total, netns), CULPRIT_PART(nic_total, ifindex)};
 constexpr Part kTotalSums[] = {
-    CULPRIT_PART(nic_total, refused),    CULPRIT_PART(nic_total, busy),  CULPRIT_PART(nic_total, timeouts),
-    CULPRIT_PART(nic_total, polls_full), CULPRIT_PART(nic_total, polls), CULPRIT_PART(nic_total, packets),
+    CULPRIT_PART(nic_total, refused),  CULPRIT_PART(nic_total, busy),
+    CULPRIT_PART(nic_total, timeouts), CULPRIT_PART(nic_total, polls_full),
+    CULPRIT_PART(nic_total, polls),    CULPRIT_PART(nic_total, packets),
 };
 
-constexpr Kind kNic = {ABI_NIC,      "nic",     "hung transmit queues", sizeof(nic_event), true,
-                       kEventFields, kEventKey, {}};
-constexpr Kind kNicTotal = {ABI_NIC_TOTAL, "nic_total", "what devices refused, and how full receive polls ran",
-                            sizeof(nic_total), false, kTotalFields, kTotalKey, kTotalSums};
+constexpr Kind kNic = {
+    ABI_NIC, "nic", "hung transmit queues", sizeof(nic_event), true, kEventFields, kEventKey, {}};
+constexpr Kind kNicTotal = {
+    ABI_NIC_TOTAL,     "nic_total", "what devices refused, and how full receive polls ran",
+    sizeof(nic_total), false,       kTotalFields,
+    kTotalKey,         kTotalSums};
 constexpr const Kind* kKinds[] = {&kNic, &kNicTotal};
 
 constexpr Hook kHooks[] = {
@@ -50,27 +54,30 @@ constexpr Hook kHooks[] = {
 };
 
 class NicTotals : public Totals {
-  public:
+public:
     void take(const MapReader& maps, std::uint64_t now_ns, const RecordSink& sink) override {
-        maps.each("devices", [&](const void* key, const std::byte* value, std::size_t, std::size_t) {
-            nic_value now;
-            std::memcpy(&now, value, sizeof(now));
-            report(*static_cast<const nic_key*>(key), now, now_ns, sink);
-        });
-        maps.each("polls", [&](const void*, const std::byte* values, std::size_t cpus, std::size_t stride) {
-            const auto now = sum_percpu<nic_polls>(values, cpus, stride);
-            nic_total total{};
-            total.head = {now_ns, ABI_NIC_TOTAL, sizeof(total), 0};
-            total.polls = now.polls - x_polls.polls;
-            total.packets = now.packets - x_polls.packets;
-            x_polls = now;
-            if (total.polls)
-                sink(bytes_of(total));
-        });
+        maps.each("devices",
+                  [&](const void* key, const std::byte* value, std::size_t, std::size_t) {
+                      nic_value now;
+                      std::memcpy(&now, value, sizeof(now));
+                      report(*static_cast<const nic_key*>(key), now, now_ns, sink);
+                  });
+        maps.each("polls",
+                  [&](const void*, const std::byte* values, std::size_t cpus, std::size_t stride) {
+                      const auto now = sum_percpu<nic_polls>(values, cpus, stride);
+                      nic_total total{};
+                      total.head = {now_ns, ABI_NIC_TOTAL, sizeof(total), 0};
+                      total.polls = now.polls - x_polls.polls;
+                      total.packets = now.packets - x_polls.packets;
+                      x_polls = now;
+                      if (total.polls)
+                          sink(bytes_of(total));
+                  });
     }
 
-  private:
-    void report(const nic_key& key, const nic_value& now, std::uint64_t now_ns, const RecordSink& sink) {
+private:
+    void report(const nic_key& key, const nic_value& now, std::uint64_t now_ns,
+                const RecordSink& sink) {
         nic_value& seen = x_seen[{key.netns, key.ifindex}];
         nic_total total{};
         total.head = {now_ns, ABI_NIC_TOTAL, sizeof(total), 0};
@@ -85,13 +92,16 @@ class NicTotals : public Totals {
             sink(bytes_of(total));
     }
 
-    std::map<std::pair<std::uint32_t, std::uint32_t>, nic_value> x_seen; // as many as the kernel's map has keys
+    std::map<std::pair<std::uint32_t, std::uint32_t>, nic_value>
+        x_seen; // as many as the kernel's map has keys
     nic_polls x_polls{};
 };
 
 } // namespace
 
-const Signal nic_signal = {"nic", "do devices take what they are given", &elf_of<nic_skel>, kHooks, kKinds,
-                           [] { return std::unique_ptr<Totals>(new NicTotals); }};
+const Signal nic_signal = {
+    "nic", "do devices take what they are given", &elf_of<nic_skel>, kHooks, kKinds, [] {
+        return std::unique_ptr<Totals>(new NicTotals);
+    }};
 
 } // namespace culprit

@@ -8,7 +8,8 @@ namespace culprit {
 
 namespace {
 
-template <typename Map, typename Key> void copy(const Map& from, const Key& key, Map* into) {
+template <typename Map, typename Key>
+void copy(const Map& from, const Key& key, Map* into) {
     if (const auto it = from.find(key); into && it != from.end())
         into->insert(*it);
 }
@@ -27,7 +28,8 @@ void note_place(std::uint32_t netns, std::uint32_t ifindex, LiveNames& live, Nam
 
 } // namespace
 
-void note_names(const Field& field, std::span<const std::byte> record, LiveNames& live, Names* into) {
+void note_names(const Field& field, std::span<const std::byte> record, LiveNames& live,
+                Names* into) {
     switch (field.type) {
     case Type::kFlow:
         note_place(u32_at(record, field.offset + offsetof(abi_flow, netns)),
@@ -44,12 +46,15 @@ void note_names(const Field& field, std::span<const std::byte> record, LiveNames
         break;
     }
     case Type::kDropReason:
-        copy(live.all().drop_reasons, u32_at(record, field.offset), into ? &into->drop_reasons : nullptr);
+        copy(live.all().drop_reasons, u32_at(record, field.offset),
+             into ? &into->drop_reasons : nullptr);
         break;
     case Type::kResetReason:
-        copy(live.all().reset_reasons, u32_at(record, field.offset), into ? &into->reset_reasons : nullptr);
+        copy(live.all().reset_reasons, u32_at(record, field.offset),
+             into ? &into->reset_reasons : nullptr);
         break;
-    default: break;
+    default:
+        break;
     }
 }
 

@@ -10,6 +10,7 @@
 namespace culprit {
 
 /// Looks up the names one field of a record needs, and copies them to `into` when given.
-void note_names(const Field& field, std::span<const std::byte> record, LiveNames& live, Names* into);
+void note_names(const Field& field, std::span<const std::byte> record, LiveNames& live,
+                Names* into);
 
 } // namespace culprit

@@ -14,7 +14,8 @@ namespace culprit {
 namespace {
 
 constexpr Field kEventFields[] = {
-    CULPRIT_FIELD(qdisc_event, flow, Type::kFlow, "the packet's source and destination, device and namespace"),
+    CULPRIT_FIELD(qdisc_event, flow, Type::kFlow,
+                  "the packet's source and destination, device and namespace"),
     CULPRIT_FIELD(qdisc_event, owner, Type::kOwner, "the process whose packet waited"),
     CULPRIT_FIELD(qdisc_event, id, Type::kText, "kind of qdisc"),
     CULPRIT_FIELD(qdisc_event, handle, Type::kHex, "handle; 0 for a default qdisc"),
@@ -29,7 +30,8 @@ constexpr Part kEventKey[] = {
     CULPRIT_PART(qdisc_event, owner),
 };
 constexpr Part kEventSums[] = {CULPRIT_PART(qdisc_event, sojourn_ns)};
-constexpr Part kEventMaxima[] = {CULPRIT_PART(qdisc_event, backlog_bytes), CULPRIT_PART(qdisc_event, backlog_pkts)};
+constexpr Part kEventMaxima[] = {CULPRIT_PART(qdisc_event, backlog_bytes),
+                                 CULPRIT_PART(qdisc_event, backlog_pkts)};
 
 constexpr Field kTotalFields[] = {
     CULPRIT_FIELD(qdisc_total, netns, Type::kNetns, "network namespace"),
@@ -46,19 +48,25 @@ constexpr Field kTotalFields[] = {
     CULPRIT_FIELD(qdisc_total, slots, Type::kHistogram, "waiting times"),
 };
 constexpr Part kTotalKey[] = {
-    CULPRIT_PART(qdisc_total, netns),  CULPRIT_PART(qdisc_total, ifindex), CULPRIT_PART(qdisc_total, handle),
-    CULPRIT_PART(qdisc_total, parent), CULPRIT_PART(qdisc_total, id),
+    CULPRIT_PART(qdisc_total, netns),  CULPRIT_PART(qdisc_total, ifindex),
+    CULPRIT_PART(qdisc_total, handle), CULPRIT_PART(qdisc_total, parent),
+    CULPRIT_PART(qdisc_total, id),
 };
 constexpr Part kTotalSums[] = {
-    CULPRIT_PART(qdisc_total, timed),   CULPRIT_PART(qdisc_total, sojourn_ns), CULPRIT_PART(qdisc_total, slow),
-    CULPRIT_PART(qdisc_total, dropped), CULPRIT_PART(qdisc_total, slots),
+    CULPRIT_PART(qdisc_total, timed), CULPRIT_PART(qdisc_total, sojourn_ns),
+    CULPRIT_PART(qdisc_total, slow),  CULPRIT_PART(qdisc_total, dropped),
+    CULPRIT_PART(qdisc_total, slots),
 };
-constexpr Part kTotalMaxima[] = {CULPRIT_PART(qdisc_total, backlog_bytes), CULPRIT_PART(qdisc_total, backlog_pkts)};
+constexpr Part kTotalMaxima[] = {CULPRIT_PART(qdisc_total, backlog_bytes),
+                                 CULPRIT_PART(qdisc_total, backlog_pkts)};
 
-constexpr Kind kQdisc = {ABI_QDISC,    "qdisc",   "packets that waited too long in an egress queue",
-                         sizeof(qdisc_event), true, kEventFields, kEventKey, kEventSums, kEventMaxima};
-constexpr Kind kQdiscTotal = {ABI_QDISC_TOTAL, "qdisc_total", "waiting times per egress queue", sizeof(qdisc_total),
-                              false, kTotalFields, kTotalKey, kTotalSums, kTotalMaxima};
+constexpr Kind kQdisc = {
+    ABI_QDISC,           "qdisc",    "packets that waited too long in an egress queue",
+    sizeof(qdisc_event), true,       kEventFields,
+    kEventKey,           kEventSums, kEventMaxima};
+constexpr Kind kQdiscTotal = {ABI_QDISC_TOTAL,     "qdisc_total", "waiting times per egress queue",
+                              sizeof(qdisc_total), false,         kTotalFields,
+                              kTotalKey,           kTotalSums,    kTotalMaxima};
 constexpr const Kind* kKinds[] = {&kQdisc, &kQdiscTotal};
 
 constexpr Hook kHooks[] = {
@@ -67,7 +75,7 @@ constexpr Hook kHooks[] = {
 };
 
 class QdiscTotals : public Totals {
-  public:
+public:
     void take(const MapReader& maps, std::uint64_t now_ns, const RecordSink& sink) override {
         maps.each("queues", [&](const void* key, const std::byte* value, std::size_t, std::size_t) {
             qdisc_value now;
@@ -76,8 +84,9 @@ class QdiscTotals : public Totals {
         });
     }
 
-  private:
-    void report(const qdisc_key& key, const qdisc_value& now, std::uint64_t now_ns, const RecordSink& sink) {
+private:
+    void report(const qdisc_key& key, const qdisc_value& now, std::uint64_t now_ns,
+                const RecordSink& sink) {
         qdisc_value& seen = x_seen[std::string(reinterpret_cast<const char*>(&key), sizeof(key))];
         if (now.timed == seen.timed)
             return;
@@ -93,7 +102,8 @@ class QdiscTotals : public Totals {
         total.slow = now.slow - seen.slow;
         total.backlog_bytes = now.backlog_bytes;
         total.backlog_pkts = now.backlog_pkts;
-        // the qdisc's counter is 32 bits wide, and what it showed at the first look was before our time
+        // the qdisc's counter is 32 bits wide, and what it showed at the first look was before our
+        // time
         total.dropped = seen.timed ? static_cast<std::uint32_t>(now.dropped - seen.dropped) : 0;
         for (std::size_t i = 0; i < std::size(total.slots); i++)
             total.slots[i] = now.slots[i] - seen.slots[i];
@@ -106,7 +116,9 @@ class QdiscTotals : public Totals {
 
 } // namespace
 
-const Signal qdisc_signal = {"qdisc", "how long do packets wait in egress queues", &elf_of<qdisc_skel>, kHooks, kKinds,
-                             [] { return std::unique_ptr<Totals>(new QdiscTotals); }};
+const Signal qdisc_signal = {
+    "qdisc", "how long do packets wait in egress queues", &elf_of<qdisc_skel>, kHooks, kKinds, [] {
+        return std::unique_ptr<Totals>(new QdiscTotals);
+    }};
 
 } // namespace culprit

@@ -8,7 +8,8 @@ namespace culprit {
 
 namespace {
 
-template <typename Match> const Kind* find_if(const Match& match) {
+template <typename Match>
+const Kind* find_if(const Match& match) {
     for (const Signal* signal : kAllSignals)
         for (const Kind* kind : signal->kinds)
             if (match(*kind))
@@ -18,7 +19,9 @@ template <typename Match> const Kind* find_if(const Match& match) {
 
 } // namespace
 
-std::span<const Signal* const> all_signals() { return kAllSignals; }
+std::span<const Signal* const> all_signals() {
+    return kAllSignals;
+}
 
 const Kind* find_kind(std::uint32_t id) {
     return find_if([&](const Kind& kind) { return kind.id == id; });

@@ -20,14 +20,15 @@ constexpr Field kFields[] = {
     CULPRIT_FIELD(reset_event, reason_known, Type::kNumber, "1: the kernel gave the reason"),
 };
 constexpr Part kKey[] = {
-    CULPRIT_PART(reset_event, flow.netns),       CULPRIT_PART(reset_event, flow.local),
-    CULPRIT_PART(reset_event, flow.remote),      CULPRIT_PART(reset_event, flow.family),
-    CULPRIT_PART(reset_event, owner),            CULPRIT_PART(reset_event, direction),
-    CULPRIT_PART(reset_event, reason),           CULPRIT_PART(reset_event, tcp_state),
+    CULPRIT_PART(reset_event, flow.netns),  CULPRIT_PART(reset_event, flow.local),
+    CULPRIT_PART(reset_event, flow.remote), CULPRIT_PART(reset_event, flow.family),
+    CULPRIT_PART(reset_event, owner),       CULPRIT_PART(reset_event, direction),
+    CULPRIT_PART(reset_event, reason),      CULPRIT_PART(reset_event, tcp_state),
 };
 
-constexpr Kind kReset = {ABI_RESET, "reset", "each TCP reset sent or received", sizeof(reset_event), true,
-                         kFields,   kKey,    {}};
+constexpr Kind kReset = {
+    ABI_RESET, "reset", "each TCP reset sent or received", sizeof(reset_event), true, kFields,
+    kKey,      {}};
 constexpr const Kind* kKinds[] = {&kReset};
 
 constexpr Argument kArguments[] = {
@@ -40,6 +41,7 @@ constexpr Hook kHooks[] = {
 
 } // namespace
 
-const Signal reset_signal = {"reset", "who resets TCP connections, and why", &elf_of<reset_skel>, kHooks, kKinds};
+const Signal reset_signal = {"reset", "who resets TCP connections, and why", &elf_of<reset_skel>,
+                             kHooks, kKinds};
 
 } // namespace culprit

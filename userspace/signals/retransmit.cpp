@@ -16,7 +16,8 @@ constexpr Field kFields[] = {
     CULPRIT_FIELD(retransmit_event, flow, Type::kFlow, "both ends"),
     CULPRIT_FIELD(retransmit_event, owner, Type::kOwner, "the process whose data is sent again"),
     CULPRIT_NAMED(retransmit_event, type, "why it is sent again", kTypes),
-    CULPRIT_FIELD(retransmit_event, segs, Type::kNumber, "segments sent again; 0 when the attempt failed"),
+    CULPRIT_FIELD(retransmit_event, segs, Type::kNumber,
+                  "segments sent again; 0 when the attempt failed"),
     CULPRIT_FIELD(retransmit_event, bytes, Type::kBytes, "payload of them"),
     CULPRIT_FIELD(retransmit_event, failed, Type::kNumber, "attempts that did not leave this host"),
     CULPRIT_FIELD(retransmit_event, error, Type::kErrno, "why an attempt failed (Linux 6.17)"),
@@ -26,7 +27,8 @@ constexpr Field kFields[] = {
     CULPRIT_FIELD(retransmit_event, attempts, Type::kNumber, "timeouts in a row"),
     CULPRIT_FIELD(retransmit_event, srtt_us, Type::kDurationUs, "smoothed round trip"),
     CULPRIT_FIELD(retransmit_event, cwnd, Type::kNumber, "congestion window in segments"),
-    CULPRIT_FIELD(retransmit_event, life_segs_out, Type::kNumber, "segments this socket sent so far"),
+    CULPRIT_FIELD(retransmit_event, life_segs_out, Type::kNumber,
+                  "segments this socket sent so far"),
     CULPRIT_FIELD(retransmit_event, life_retransmits, Type::kNumber, "of them sent again"),
 };
 constexpr Part kKey[] = {
@@ -45,13 +47,19 @@ constexpr Part kMaxima[] = {
     CULPRIT_PART(retransmit_event, life_retransmits),
 };
 
-constexpr Kind kRetransmit = {
-    ABI_RETRANSMIT, "retransmit", "each attempt to send a segment again", sizeof(retransmit_event), true, kFields, kKey,
-    kSums,          kMaxima};
+constexpr Kind kRetransmit = {ABI_RETRANSMIT,
+                              "retransmit",
+                              "each attempt to send a segment again",
+                              sizeof(retransmit_event),
+                              true,
+                              kFields,
+                              kKey,
+                              kSums,
+                              kMaxima};
 constexpr const Kind* kKinds[] = {&kRetransmit};
 
-constexpr Argument kArguments[] = {
-    {3, "failed attempts told from sent ones", "this kernel's hook is silent about failed attempts"}};
+constexpr Argument kArguments[] = {{3, "failed attempts told from sent ones",
+                                    "this kernel's hook is silent about failed attempts"}};
 constexpr Hook kHooks[] = {
     {"tcp_retransmit_skb", "retransmit_skb", true, "", kArguments},
     {"tcp_retransmit_synack", "retransmit_synack", false, "SYN-ACKs sent again are not seen"},
@@ -59,7 +67,7 @@ constexpr Hook kHooks[] = {
 
 } // namespace
 
-const Signal retransmit_signal = {"retransmit", "which segments are sent again, and why", &elf_of<retransmit_skel>,
-                                  kHooks, kKinds};
+const Signal retransmit_signal = {"retransmit", "which segments are sent again, and why",
+                                  &elf_of<retransmit_skel>, kHooks, kKinds};
 
 } // namespace culprit

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a signal is: data. Its hooks, its record kinds, their fields. Presenters, exporters and recordings walk these
-// tables and never name a signal.
+// What a signal is: data. Its hooks, its record kinds, their fields. Presenters, exporters and
+// recordings walk these tables and never name a signal.
 #pragma once
 
 #include <cstddef>
@@ -16,12 +16,12 @@
 namespace culprit {
 
 enum class Type {
-    kNumber,      // unsigned, 1 to 8 bytes
-    kBytes,       // unsigned, a size
-    kDurationNs,  // unsigned, shown with a unit
+    kNumber,     // unsigned, 1 to 8 bytes
+    kBytes,      // unsigned, a size
+    kDurationNs, // unsigned, shown with a unit
     kDurationUs,
-    kNamed,       // index into Field::names
-    kErrno,       // positive errno
+    kNamed, // index into Field::names
+    kErrno, // positive errno
     kTcpState,
     kDropReason,
     kResetReason, // valid when the u32 behind it is not 0
@@ -54,8 +54,9 @@ struct Part {
     std::uint16_t size;
 };
 
-/// One kind of record. Records whose `key` bytes agree fold into one row of a Window: `sums` (u64) are added up, of
-/// `maxima` (u64) the largest stays, everything else is kept from the first record.
+/// One kind of record. Records whose `key` bytes agree fold into one row of a Window: `sums` (u64)
+/// are added up, of `maxima` (u64) the largest stays, everything else is kept from the first
+/// record.
 struct Kind {
     std::uint32_t id; // enum abi_kind
     const char* name;
@@ -83,11 +84,13 @@ struct Hook {
     std::span<const Argument> arguments = {};
 };
 
-/// Reads one map's entries: called with key and value; a per-CPU value comes summed up by `sum_percpu`.
+/// Reads one map's entries: called with key and value; a per-CPU value comes summed up by
+/// `sum_percpu`.
 class MapReader {
-  public:
+public:
     virtual ~MapReader() = default;
-    using Each = std::function<void(const void* key, const std::byte* values, std::size_t cpus, std::size_t stride)>;
+    using Each = std::function<void(const void* key, const std::byte* values, std::size_t cpus,
+                                    std::size_t stride)>;
     /// `cpus` is 1 for a map that is not per CPU. False when the map cannot be read.
     virtual bool each(const char* map, const Each& each) const = 0;
     /// Stores a value under an existing key of a map that is not per CPU.
@@ -99,7 +102,7 @@ using RecordSink = std::function<void(std::span<const std::byte>)>;
 
 /// The part of a signal with state: turns map contents into what came since the last tick.
 class Totals {
-  public:
+public:
     virtual ~Totals() = default;
     virtual void take(const MapReader& maps, std::uint64_t now_ns, const RecordSink& sink) = 0;
 };
@@ -129,12 +132,14 @@ inline const abi_head& head_of(std::span<const std::byte> record) {
     return *reinterpret_cast<const abi_head*>(record.data());
 }
 
-template <typename Record> std::span<const std::byte> bytes_of(const Record& record) {
+template <typename Record>
+std::span<const std::byte> bytes_of(const Record& record) {
     return std::as_bytes(std::span(&record, 1));
 }
 
 /// Adds up the u64 words of a per-CPU value.
-template <typename Value> Value sum_percpu(const std::byte* values, std::size_t cpus, std::size_t stride) {
+template <typename Value>
+Value sum_percpu(const std::byte* values, std::size_t cpus, std::size_t stride) {
     static_assert(sizeof(Value) % 8 == 0);
     Value sum{};
     auto* words = reinterpret_cast<std::uint64_t*>(&sum);
@@ -147,11 +152,11 @@ template <typename Value> Value sum_percpu(const std::byte* values, std::size_t 
 }
 
 // For the tables in signals/*.cpp.
-#define CULPRIT_FIELD(record, member, type, help)                                                                      \
+#define CULPRIT_FIELD(record, member, type, help)                                                  \
     { #member, type, offsetof(record, member), sizeof(record::member), help }
-#define CULPRIT_NAMED(record, member, help, names)                                                                     \
+#define CULPRIT_NAMED(record, member, help, names)                                                 \
     { #member, Type::kNamed, offsetof(record, member), sizeof(record::member), help, names }
-#define CULPRIT_PART(record, member)                                                                                   \
+#define CULPRIT_PART(record, member)                                                               \
     { offsetof(record, member), sizeof(record::member) }
 
 } // namespace culprit

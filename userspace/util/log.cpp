@@ -14,9 +14,13 @@ namespace {
 std::atomic<Level> level_now = Level::kWarning;
 }
 
-void set_log_level(Level level) { level_now = level; }
+void set_log_level(Level level) {
+    level_now = level;
+}
 
-bool log_enabled(Level level) { return level <= level_now; }
+bool log_enabled(Level level) {
+    return level <= level_now;
+}
 
 void log(Level level, std::string_view message) {
     static constexpr const char* kNames[] = {"error", "warning", "info", "debug"};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How a function says that it could not do its work: a value or an Error, never an exception of ours.
+// How a function says that it could not do its work: a value or an Error, never an exception of
+// ours.
 #pragma once
 
 #include <cstring>
@@ -25,7 +26,8 @@ struct [[nodiscard]] Error {
     Error in(std::string_view doing) const { return {code, std::string(doing) + ": " + what}; }
 };
 
-template <typename T> using Result = std::expected<T, Error>;
+template <typename T>
+using Result = std::expected<T, Error>;
 
 inline std::unexpected<Error> fail(Code code, std::string what) {
     return std::unexpected(Error{code, std::move(what)});
@@ -35,7 +37,8 @@ inline std::unexpected<Error> fail(Code code, std::string what) {
 inline Error sys_error(int error, std::string_view doing) {
     const int positive = error < 0 ? -error : error;
     const bool denied = positive == 1 || positive == 13; // EPERM, EACCES
-    return {denied ? Code::kDenied : Code::kFailed, std::string(doing) + ": " + std::strerror(positive)};
+    return {denied ? Code::kDenied : Code::kFailed,
+            std::string(doing) + ": " + std::strerror(positive)};
 }
 
 } // namespace culprit

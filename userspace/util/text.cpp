@@ -37,7 +37,8 @@ Decoded decode(std::string_view in) {
 bool harmless(char32_t p) {
     if (p < 0x20 || (p >= 0x7f && p < 0xa0) || p == 0x2028 || p == 0x2029 || p == 0xfeff)
         return false;
-    const bool format = (p >= 0x200b && p <= 0x200f) || (p >= 0x202a && p <= 0x202e) || (p >= 0x2060 && p <= 0x206f);
+    const bool format = (p >= 0x200b && p <= 0x200f) || (p >= 0x202a && p <= 0x202e) ||
+                        (p >= 0x2060 && p <= 0x206f);
     return !format && p != 0xad && p != 0x61c && (p < 0xe0000 || p > 0xe0fff);
 }
 

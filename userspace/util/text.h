@@ -9,15 +9,17 @@
 
 namespace culprit {
 
-/// Printable UTF-8 stays; control characters, C1, bidirectional and zero-width format characters, invalid UTF-8 become
-/// \xNN per byte, a backslash becomes two. Nothing that a terminal would act on comes out.
+/// Printable UTF-8 stays; control characters, C1, bidirectional and zero-width format characters,
+/// invalid UTF-8 become \xNN per byte, a backslash becomes two. Nothing that a terminal would act
+/// on comes out.
 std::string safe_text(std::string_view bytes);
 
 /// The inverse of safe_text; nullopt when the text was not made by it.
 std::optional<std::string> raw_bytes(std::string_view text);
 
 /// Bytes of a fixed-size array up to its first NUL.
-template <typename Array> std::string_view until_nul(const Array& array) {
+template <typename Array>
+std::string_view until_nul(const Array& array) {
     const std::string_view all(reinterpret_cast<const char*>(array), sizeof(array));
     return all.substr(0, all.find('\0'));
 }

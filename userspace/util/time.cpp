@@ -23,16 +23,21 @@ std::int64_t read_clock(clockid_t id) {
 
 } // namespace
 
-std::uint64_t boot_now_ns() { return static_cast<std::uint64_t>(read_clock(CLOCK_BOOTTIME)); }
+std::uint64_t boot_now_ns() {
+    return static_cast<std::uint64_t>(read_clock(CLOCK_BOOTTIME));
+}
 
-std::int64_t wall_offset_ns() { return read_clock(CLOCK_REALTIME) - read_clock(CLOCK_BOOTTIME); }
+std::int64_t wall_offset_ns() {
+    return read_clock(CLOCK_REALTIME) - read_clock(CLOCK_BOOTTIME);
+}
 
 std::string rfc3339(std::int64_t wall_ns) {
     const std::time_t seconds = wall_ns / kSecond;
     std::tm tm{};
     gmtime_r(&seconds, &tm);
-    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                       tm.tm_hour, tm.tm_min, tm.tm_sec, wall_ns % kSecond / 1'000'000);
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", tm.tm_year + 1900,
+                       tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                       wall_ns % kSecond / 1'000'000);
 }
 
 std::optional<std::uint64_t> parse_duration_ns(std::string_view text) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Clocks: everything is measured in boot time (it runs through suspend and is never set) and becomes wall time when shown.
+// Clocks: everything is measured in boot time (it runs through suspend and is never set) and
+// becomes wall time when shown.
 #pragma once
 
 #include <cstdint>

@@ -9,7 +9,7 @@
 namespace culprit {
 
 class UniqueFd {
-  public:
+public:
     UniqueFd() = default;
     explicit UniqueFd(int fd) : x_fd(fd) {}
     UniqueFd(UniqueFd&& other) noexcept : x_fd(std::exchange(other.x_fd, -1)) {}
@@ -27,7 +27,7 @@ class UniqueFd {
     int get() const { return x_fd; }
     explicit operator bool() const { return x_fd >= 0; }
 
-  private:
+private:
     int x_fd = -1;
 };
 
