@@ -3,6 +3,7 @@
 #include "vmlinux.h"
 
 #include "connection.h"
+#include "ending.bpf.h"
 #include "filter.bpf.h"
 #include "owner.bpf.h"
 
@@ -95,52 +96,6 @@ static __always_inline void closing(const struct sock *sk, __u8 closer)
 		known->closing_ns = bpf_ktime_get_boot_ns();
 		known->closer = closer;
 	}
-}
-
-/* sk_err is set before the state changes when the peer or a timer ended it (net/ipv4/tcp_input.c:
- * tcp_reset(), tcp_timer.c: tcp_write_err()), and still 0 when this host aborts (tcp.c:
- * __tcp_close(), tcp_disconnect()). */
-static __always_inline __u8 ending_of(int oldstate, int error)
-{
-	if (error == ETIMEDOUT)
-		return ABI_ENDING_TIMEOUT;
-	if (error == ECONNRESET || error == EPIPE)
-		return ABI_ENDING_RESET_RECEIVED;
-	if (error)
-		return ABI_ENDING_OTHER;
-	if (oldstate == TCP_ESTABLISHED || oldstate == TCP_CLOSE_WAIT || oldstate == TCP_SYN_RECV)
-		return ABI_ENDING_RESET_SENT;
-	return oldstate == TCP_FIN_WAIT1 ? ABI_ENDING_OTHER : ABI_ENDING_FIN;
-}
-
-static __always_inline void close_times(struct close_event *event, const struct abi_socket *known,
-					__u64 now)
-{
-	__u64 end = known->closing_ns ? known->closing_ns : now;
-
-	event->role = known->role;
-	event->closer = known->closer;
-	if (known->opened_ns && known->established_ns)
-		event->handshake_ns = known->established_ns - known->opened_ns;
-	if (known->established_ns)
-		event->established_ns = end - known->established_ns;
-	event->closing_ns = known->closing_ns ? now - known->closing_ns : 0;
-}
-
-/* bytes_acked counts the SYN and the FIN of a side that sent them (RFC 4898
- * tcpEStatsAppHCThruOctetsAcked plus 1 each); bytes_received the FIN. */
-static __always_inline bool moved_data(const struct close_event *event)
-{
-	return event->bytes_sent > 2 || event->bytes_received > 1;
-}
-
-/* Without a role (older than culprit) a listener behind the local port tells a server. */
-static __always_inline __u16 service_port(const struct close_event *event)
-{
-	bool server =
-		event->role == ABI_ROLE_SERVER || event->owner.provenance == ABI_OWNER_LISTENER;
-
-	return server ? event->flow.local_port : event->flow.remote_port;
 }
 
 static __always_inline void closed(const struct sock *sk, const struct abi_socket *known, __u64 now,

@@ -9,14 +9,6 @@ using namespace culprit::test;
 
 namespace {
 
-std::string netns_of(const Side& side) {
-    return std::to_string(side.inum());
-}
-
-auto is(const std::string& kind) {
-    return [=](const Json& e) { return e["kind"] == kind; };
-}
-
 /// A client process that talks to the server once.
 int talk(const Tell& tell, const std::string& host, std::uint16_t port, std::size_t bytes) {
     UniqueFd fd = connect_to(host, port);
@@ -30,7 +22,7 @@ int talk(const Tell& tell, const std::string& host, std::uint16_t port, std::siz
 /// One answered connection to that address, as the client's namespace shows it.
 Json answered_connect(const WiredNs& ns, const std::string& host, const std::string& to) {
     const Server server(ns.b, "ct-server", Serve::kEcho, host);
-    Culprit culprit = watch({"connect", "--netns", netns_of(ns.a)});
+    Culprit culprit = watch({"connect", "--netns", ns.a.netns()});
     culprit.wait_until_watching();
     Child client(ns.a.path(), "ct-client",
                  [&](const Tell& tell) { return talk(tell, to, server.port(), 10); });
@@ -77,7 +69,7 @@ TEST_CASE("an IPv6 socket that talks IPv4 shows IPv4 ends and says so", "[connec
 
 TEST_CASE("a refused connection says ECONNREFUSED", "[connection_test]") {
     const WiredNs ns;
-    Culprit culprit = watch({"connect", "--netns", netns_of(ns.a)});
+    Culprit culprit = watch({"connect", "--netns", ns.a.netns()});
     culprit.wait_until_watching();
     constexpr std::uint16_t kNobody = 9;
     Child client(ns.a.path(), "ct-refused",
@@ -95,7 +87,7 @@ TEST_CASE("a connection given up without an answer is abandoned, with its repeat
           "[connection_test]") {
     const WiredNs ns;
     ns.b.nft("input", "tcp flags syn drop");
-    Culprit culprit = watch({"connect", "--netns", netns_of(ns.a)});
+    Culprit culprit = watch({"connect", "--netns", ns.a.netns()});
     culprit.wait_until_watching();
     Child client(ns.a.path(), "ct-patient",
                  [&](const Tell&) { return try_connect(ns.b.v4, 80, 1.6); });
@@ -111,8 +103,8 @@ TEST_CASE("a connection given up without an answer is abandoned, with its repeat
 TEST_CASE("both ends of a graceful close have role, closer, bytes and owner", "[connection_test]") {
     constexpr std::size_t kBytes = 5000;
     const WiredNs ns;
-    Culprit at_a = watch({"close", "--netns", netns_of(ns.a)});
-    Culprit at_b = watch({"close", "--netns", netns_of(ns.b)});
+    Culprit at_a = watch({"close", "--netns", ns.a.netns()});
+    Culprit at_b = watch({"close", "--netns", ns.b.netns()});
     at_a.wait_until_watching();
     at_b.wait_until_watching();
     const Server server(ns.b, "ct-server", Serve::kEcho, ns.b.v4);
@@ -149,8 +141,8 @@ TEST_CASE("both ends of a graceful close have role, closer, bytes and owner", "[
 
 TEST_CASE("a reset ends the sender's side as sent and the other as received", "[connection_test]") {
     const WiredNs ns;
-    Culprit at_a = watch({"close", "--netns", netns_of(ns.a)});
-    Culprit at_b = watch({"close", "--netns", netns_of(ns.b)});
+    Culprit at_a = watch({"close", "--netns", ns.a.netns()});
+    Culprit at_b = watch({"close", "--netns", ns.b.netns()});
     at_a.wait_until_watching();
     at_b.wait_until_watching();
     const Server server(ns.b, "ct-server", Serve::kEcho, ns.b.v4);
@@ -176,7 +168,7 @@ TEST_CASE("a server older than culprit owns the connections it accepts later",
           "[connection_test]") {
     const WiredNs ns;
     const Server server(ns.b, "ct-old-server", Serve::kEcho, ns.b.v4);
-    Culprit culprit = watch({"close", "--netns", netns_of(ns.b)});
+    Culprit culprit = watch({"close", "--netns", ns.b.netns()});
     culprit.wait_until_watching();
     Child client(ns.a.path(), "ct-client",
                  [&](const Tell& tell) { return talk(tell, ns.b.v4, server.port(), 10); });
@@ -204,7 +196,7 @@ TEST_CASE("a connection older than culprit is owned by the process that holds it
         return 0;
     });
     client.number();
-    Culprit culprit = watch({"close", "--netns", netns_of(ns.a)});
+    Culprit culprit = watch({"close", "--netns", ns.a.netns()});
     culprit.wait_until_watching();
     must(::write(goes.get(), "g", 1) == 1, "give the word");
     const Json event = culprit.await(is("close")).at(0);

@@ -136,6 +136,16 @@ inline Culprit watch(Culprit::Arguments arguments) {
     return Culprit(arguments);
 }
 
+inline Culprit diagnose(Culprit::Arguments arguments) {
+    arguments.insert(arguments.begin(), {"diagnose", "--output", "json", "--debug"});
+    return Culprit(arguments);
+}
+
+/// Events of one kind.
+inline auto is(const std::string& kind) {
+    return [=](const Json& event) { return event["kind"] == kind; };
+}
+
 /// "1.2.3.4:80" or "[::1]:80", as events have it.
 inline std::string end_text(const std::string& host, std::uint16_t port) {
     return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)

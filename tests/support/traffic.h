@@ -128,6 +128,17 @@ enum class Serve {
     kReset, // answers once, then resets
 };
 
+/// UDP packets to a port, as fast as the socket takes them.
+inline void send_udp(const std::string& host, std::uint16_t port, std::size_t packets,
+                     std::size_t bytes) {
+    const UniqueFd fd = make_socket(host, SOCK_DGRAM, kDeadlineSeconds);
+    const Address to = address_of(host, port);
+    const std::vector<char> zeros(bytes);
+    for (std::size_t i = 0; i < packets; i++)
+        ::sendto(fd.get(), zeros.data(), bytes, 0, to.get(),
+                 to.size); // a full queue is part of some tests
+}
+
 /// A listening child process. Port and owner are known when the constructor returns.
 class Server {
 public:

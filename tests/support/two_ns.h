@@ -4,6 +4,7 @@
 #pragma once
 
 #include <net/if.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <exception>
@@ -36,6 +37,7 @@ public:
 
     pid_t holder() const { return x_holder.pid(); }
     std::uint32_t inum() const { return x_inum; }
+    std::string netns() const { return std::to_string(x_inum); }
     std::string path() const { return fmt::format("/proc/{}/ns/net", holder()); }
 
     /// Runs work on a thread inside the namespace; what it throws is thrown here.
@@ -66,6 +68,22 @@ public:
     void shell(const std::string& command) const {
         if (const int status = try_shell(command))
             throw std::runtime_error(fmt::format("'{}' ended with {}", command, status));
+    }
+    /// What a command prints.
+    std::string output(const std::string& command) const {
+        const UniqueFd file(::memfd_create("output", 0));
+        must(bool(file), "make a file in memory");
+        Child child(path(), "shell", [&](const Tell&) {
+            ::dup2(file.get(), STDOUT_FILENO);
+            ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+            return 127;
+        });
+        if (child.wait() != 0)
+            throw std::runtime_error("'" + command + "' failed");
+        std::string text(1 << 20, '\0');
+        const ssize_t got = ::pread(file.get(), text.data(), text.size(), 0);
+        text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+        return text;
     }
     void nft(const std::string& hook, const std::string& rule) const {
         shell(fmt::format(

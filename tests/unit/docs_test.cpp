@@ -16,9 +16,7 @@ namespace culprit {
 namespace {
 
 std::string source_path(const std::string& name) {
-    const char* root = std::getenv("CULPRIT_SOURCE_DIR");
-    REQUIRE(root);
-    return std::string(root) + "/" + name;
+    return std::string(CULPRIT_SOURCE_DIR) + "/" + name;
 }
 
 std::string read_all(const std::string& path) {

@@ -145,13 +145,15 @@ std::string netns_name(std::uint32_t netns, const Names& names) {
 
 std::string duration(std::uint64_t ns) {
     const auto value = static_cast<double>(ns);
+    // three digits; what would round up to 1000 belongs to the next unit
     if (ns < 1'000)
         return fmt::format("{}ns", ns);
-    if (ns < 1'000'000)
+    if (ns < 999'500)
         return fmt::format("{:.3g}us", value / 1e3);
-    if (ns < 1'000'000'000)
+    if (ns < 999'500'000)
         return fmt::format("{:.3g}ms", value / 1e6);
-    return value < 1e12 ? fmt::format("{:.3g}s", value / 1e9) : fmt::format("{:.0f}s", value / 1e9);
+    return value < 999.5e9 ? fmt::format("{:.3g}s", value / 1e9)
+                           : fmt::format("{:.0f}s", value / 1e9);
 }
 
 std::string owner_name(const abi_owner& owner) {

@@ -101,13 +101,13 @@ bool put_flow(std::span<std::byte> record, const Field& field, const Json& from)
     if (from.size() != 9 || !address_bytes(from[0].get<std::string>(), f.local) ||
         !address_bytes(from[1].get<std::string>(), f.remote))
         return false;
-    from[2].get_to(f.local_port);
-    from[3].get_to(f.remote_port);
-    from[4].get_to(f.family);
-    from[5].get_to(f.protocol);
-    from[6].get_to(f.v4_mapped);
-    from[7].get_to(f.netns);
-    from[8].get_to(f.ifindex);
+    f.local_port = exact_number<decltype(f.local_port)>(from[2]);
+    f.remote_port = exact_number<decltype(f.remote_port)>(from[3]);
+    f.family = exact_number<decltype(f.family)>(from[4]);
+    f.protocol = exact_number<decltype(f.protocol)>(from[5]);
+    f.v4_mapped = exact_number<decltype(f.v4_mapped)>(from[6]);
+    f.netns = exact_number<decltype(f.netns)>(from[7]);
+    f.ifindex = exact_number<decltype(f.ifindex)>(from[8]);
     std::memcpy(record.data() + field.offset, &f, sizeof(f));
     return true;
 }
@@ -116,10 +116,10 @@ bool put_owner(std::span<std::byte> record, const Field& field, const Json& from
     abi_owner o{};
     if (from.size() != 5)
         return false;
-    from[0].get_to(o.tgid);
-    from[1].get_to(o.start_ns);
-    from[2].get_to(o.cgroup_id);
-    from[3].get_to(o.provenance);
+    o.tgid = exact_number<decltype(o.tgid)>(from[0]);
+    o.start_ns = exact_number<decltype(o.start_ns)>(from[1]);
+    o.cgroup_id = exact_number<decltype(o.cgroup_id)>(from[2]);
+    o.provenance = exact_number<decltype(o.provenance)>(from[3]);
     std::memcpy(record.data() + field.offset, &o, sizeof(o));
     return put_text(record, field.offset + offsetof(abi_owner, comm), sizeof(o.comm),
                     from[4].get<std::string>());
@@ -137,12 +137,12 @@ bool put_field(std::span<std::byte> record, const Field& field, const Json& from
         if (from.size() * 8 > field.size)
             return false;
         for (std::size_t i = 0; i < from.size(); i++) {
-            const auto word = from[i].get<std::uint64_t>();
+            const auto word = exact_number<std::uint64_t>(from[i]);
             std::memcpy(record.data() + field.offset + i * 8, &word, 8);
         }
         return true;
     default: {
-        const auto value = from.get<std::uint64_t>();
+        const auto value = exact_number<std::uint64_t>(from);
         if (field.size < 8 && value >> (8 * field.size))
             return false;
         std::memcpy(record.data() + field.offset, &value, field.size);
@@ -200,7 +200,7 @@ Result<std::vector<std::byte>> record_from_raw_json(const Kind& kind, const Json
             if (!put_field(record, field, from.at(field.name)))
                 return fail(Code::kFailed, std::string("field ") + field.name + " of a " +
                                                kind.name + " row is damaged");
-    } catch (const nlohmann::json::exception& e) {
+    } catch (const std::exception& e) {
         return fail(Code::kFailed, std::string("a ") + kind.name + " row is damaged: " + e.what());
     }
     return record;

@@ -39,7 +39,7 @@ public:
     std::span<const std::byte> record(std::size_t row) const;
     const RowInfo& info(std::size_t row) const { return x_rows[row]; }
     /// Row that took what did not fit; size() when there is none.
-    std::size_t other() const { return x_other; }
+    std::size_t other() const { return x_other < size() ? x_other : size(); }
 
     void fold(std::span<const std::byte> record, const RowInfo& info);
     bool operator==(const Table& o) const;

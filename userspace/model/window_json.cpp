@@ -61,7 +61,7 @@ std::string name_from(const Json& json) {
 template <typename Map>
 void numbered_names(const Json& from, Map& into) {
     for (const Json& entry : from)
-        into[entry.at(0).get<typename Map::key_type>()] = name_from(entry.at(1));
+        into[exact_number<typename Map::key_type>(entry.at(0))] = name_from(entry.at(1));
 }
 
 Names names_from(const Json& from) {
@@ -71,8 +71,8 @@ Names names_from(const Json& from) {
     numbered_names(from.at("symbols"), names.symbols);
     numbered_names(from.at("netns"), names.netns);
     for (const Json& entry : from.at("devices"))
-        names.devices[{entry.at(0).get<std::uint32_t>(), entry.at(1).get<std::uint32_t>()}] =
-            name_from(entry.at(2));
+        names.devices[{exact_number<std::uint32_t>(entry.at(0)),
+                       exact_number<std::uint32_t>(entry.at(1))}] = name_from(entry.at(2));
     return names;
 }
 
@@ -86,12 +86,12 @@ Result<void> read_table(const std::string& name, const Json& rows, Window& windo
         if (!record)
             return std::unexpected(record.error());
         abi_head head = head_of(*record);
-        head.when_ns = row.at("when_ns").get<std::uint64_t>();
-        head.cpu = row.at("cpu").get<std::uint16_t>();
+        head.when_ns = exact_number<std::uint64_t>(row.at("when_ns"));
+        head.cpu = exact_number<std::uint16_t>(row.at("cpu"));
         std::memcpy(record->data(), &head, sizeof(head));
-        table.fold(*record,
-                   {row.at("count").get<std::uint64_t>(), row.at("first_ns").get<std::uint64_t>(),
-                    row.at("last_ns").get<std::uint64_t>()});
+        table.fold(*record, {exact_number<std::uint64_t>(row.at("count")),
+                             exact_number<std::uint64_t>(row.at("first_ns")),
+                             exact_number<std::uint64_t>(row.at("last_ns"))});
     }
     return {};
 }
@@ -101,8 +101,13 @@ NetnsCounters counters_from(const Json& from) {
     counters.error = name_from(from.at("error"));
     for (const auto& [name, value] : from.at("growth").items())
         if (const auto index = find_counter(name))
-            counters.growth[*index] = value.get<std::uint64_t>();
+            counters.growth[*index] = exact_number<std::uint64_t>(value);
     return counters;
+}
+
+Lost lost_from(const Json& from) {
+    const auto at = [&](const char* name) { return exact_number<std::uint64_t>(from.at(name)); };
+    return {at("ring_full"), at("map_full"), at("limited"), at("seen"), at("filtered")};
 }
 
 Result<Window> parse(std::string_view text) {
@@ -110,18 +115,17 @@ Result<Window> parse(std::string_view text) {
     if (json.at("schema") != kSchema)
         return fail(Code::kFailed, std::string("not a ") + kSchema + " document");
     Window window;
-    json.at("from_ns").get_to(window.from_ns);
-    json.at("to_ns").get_to(window.to_ns);
+    window.from_ns = exact_number<std::uint64_t>(json.at("from_ns"));
+    window.to_ns = exact_number<std::uint64_t>(json.at("to_ns"));
     json.at("wall_offset_ns").get_to(window.wall_offset_ns);
     for (const auto& [name, rows] : json.at("tables").items())
         if (const auto done = read_table(name, rows, window); !done)
             return std::unexpected(done.error());
     for (const Json& entry : json.at("counters"))
-        window.counters[entry.at("netns").get<std::uint32_t>()] = counters_from(entry);
+        window.counters[exact_number<std::uint32_t>(entry.at("netns"))] = counters_from(entry);
     for (const auto& [name, lost] : json.at("lost").items())
         if (const Kind* kind = find_kind(std::string_view(name)))
-            window.lost[kind->id] = {lost.at("ring_full"), lost.at("map_full"), lost.at("limited"),
-                                     lost.at("seen"), lost.at("filtered")};
+            window.lost[kind->id] = lost_from(lost);
     window.names = names_from(json.at("names"));
     return window;
 }

@@ -366,40 +366,4 @@ std::vector<ProgramCost> Capture::costs() const {
     return costs;
 }
 
-SignalStatus plan_signal(const Signal& signal, const Features& features) {
-    SignalStatus status{signal.name, State::kOn, {}, {}, {}};
-    const auto off = [&](std::string why) {
-        status.state = State::kOff;
-        status.why.push_back(std::move(why));
-    };
-    for (const Hook& hook : signal.hooks) {
-        const std::uint32_t args = features.args_of(hook.tracepoint);
-        status.hooks.push_back({hook.tracepoint, args, false});
-        if (args) {
-            for (const Argument& argument : hook.arguments)
-                (args >= argument.count ? status.gains : status.why)
-                    .emplace_back(args >= argument.count ? argument.brings : argument.without);
-        } else if (features.has_btf && hook.required) {
-            off(std::string("this kernel has no hook ") + hook.tracepoint);
-        } else if (features.has_btf) {
-            status.why.push_back(std::string("no hook ") + hook.tracepoint + ": " + hook.without);
-        }
-    }
-    if (!features.has_btf)
-        off("this kernel shows no BTF (" + features.btf_error +
-            "): a kernel with CONFIG_DEBUG_INFO_BTF=y is needed");
-    if (status.state == State::kOn && !status.why.empty())
-        status.state = State::kDegraded;
-    return status;
-}
-
-std::vector<std::string> wanted_hooks() {
-    std::vector<std::string> hooks;
-    for (const Signal* signal : all_signals())
-        for (const Hook& hook : signal->hooks)
-            if (hook.tracepoint != std::string_view(kTaskFileIterator))
-                hooks.emplace_back(hook.tracepoint);
-    return hooks;
-}
-
 } // namespace culprit

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+// Do the records add up to what the kernel itself counts?
+#include <algorithm>
+
+#include "support/catch.h"
+#include "support/run.h"
+#include "support/traffic.h"
+
+using namespace culprit;
+using namespace culprit::test;
+
+TEST_CASE("ten thousand connections give as many records as the kernel counts", "[totals_test]") {
+    constexpr std::size_t kCount = 10'000;
+    const WiredNs ns;
+    const Server server(ns.b, "ct-server", Serve::kEcho, ns.b.v4);
+    Culprit culprit = watch({"connect", "close", "--addr", ns.b.v4});
+    culprit.wait_until_watching();
+    const Counters a = ns.a.counters(), b = ns.b.counters();
+    Child client(ns.a.path(), "ct-many", [&](const Tell&) {
+        short_connections(ns.b.v4, server.port(), kCount);
+        return 0;
+    });
+    REQUIRE(client.wait(60) == 0);
+    const Counters grew_a = growth(ns.a.counters(), a), grew_b = growth(ns.b.counters(), b);
+    REQUIRE(grew_a[counter("Tcp.ActiveOpens")] == kCount);
+    CHECK(eventually(
+        [&] { return std::ranges::count(culprit.out(), '\n') >= static_cast<long>(3 * kCount); }));
+    CHECK(culprit.stop() == 0);
+    std::map<std::string, std::uint64_t> kinds;
+    Json summary;
+    for (const Json& line : culprit.lines()) {
+        const std::string kind = line["kind"];
+        if (kind == "summary")
+            summary = line;
+        else
+            kinds[kind + (line["netns"] == ns.a.inum() ? " a" : " b")]++;
+    }
+    CHECK(kinds["connect a"] == grew_a[counter("Tcp.ActiveOpens")]);
+    CHECK(kinds["close a"] == kCount);
+    CHECK(kinds["close b"] == grew_b[counter("Tcp.PassiveOpens")]);
+    CHECK(summary["lost"] == 0);
+    CHECK(summary["limited"] == 0);
+    for (const Json& kind : summary["kinds"]) {
+        CHECK(kind["map_full"] == 0);
+        CHECK(kind["seen"] ==
+              kind["shown"].get<std::uint64_t>() + kind["filtered"].get<std::uint64_t>());
+    }
+}
+
+TEST_CASE("a diagnosis explains every retransmission, reset and failed attempt the kernel counted",
+          "[totals_test]") {
+    const WiredNs ns;
+    const Server echo(ns.b, "ct-echo", Serve::kEcho, ns.b.v4);
+    const Server sink(ns.b, "ct-sink", Serve::kSink, ns.b.v4);
+    const Server resets(ns.b, "ct-resets", Serve::kReset, ns.b.v4);
+    Culprit culprit = diagnose({"--for", "8s"});
+    culprit.wait_until_watching();
+    const Counters a = ns.a.counters(), b = ns.b.counters();
+    Child client(ns.a.path(), "ct-mixed", [&](const Tell&) {
+        short_connections(ns.b.v4, echo.port(), 200);
+        for (int i = 0; i < 50; i++)
+            try_connect(ns.b.v4, 9, 1);
+        for (int i = 0; i < 50; i++) {
+            const UniqueFd fd = connect_to(ns.b.v4, resets.port());
+            send_bytes(fd.get(), 100);
+            char byte = 0;
+            while (::recv(fd.get(), &byte, 1, 0) > 0) {
+            }
+        }
+        return 0;
+    });
+    REQUIRE(client.wait() == 0);
+    ns.b.nft("input", fmt::format("tcp dport {} numgen inc mod 20 == 7 drop", sink.port()));
+    Child bulk(ns.a.path(), "ct-bulk", [&](const Tell&) {
+        bulk_for(ns.b.v4, sink.port(), 2);
+        return 0;
+    });
+    REQUIRE(bulk.wait() == 0);
+    const Counters grew_a = growth(ns.a.counters(), a), grew_b = growth(ns.b.counters(), b);
+    culprit.wait();
+    const Json verdict = Json::parse(culprit.out());
+    std::map<std::pair<std::uint32_t, std::string>, Json> rows;
+    for (const Json& row : verdict["reconciliation"])
+        if (row["netns"] == ns.a.inum() || row["netns"] == ns.b.inum()) {
+            INFO(row.dump());
+            CHECK(row["unexplained"] == 0);
+            rows[{row["netns"], row["counter"]}] = row;
+        }
+    CHECK(rows[{ns.a.inum(), "Tcp.RetransSegs"}]["kernel"] == grew_a[counter("Tcp.RetransSegs")]);
+    CHECK(rows[{ns.a.inum(), "Tcp.AttemptFails"}]["kernel"] == 50);
+    CHECK(rows[{ns.b.inum(), "Tcp.OutRsts"}]["kernel"] == grew_b[counter("Tcp.OutRsts")]);
+    CHECK(grew_b[counter("Tcp.OutRsts")] >= 100);
+    CHECK(verdict["lost"]["events"] == 0);
+}
