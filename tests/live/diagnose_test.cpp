@@ -197,7 +197,7 @@ TEST_CASE("connects into the void are a timeout, not a drop of this host", "[dia
     CHECK(culprit.wait() == 3);
     INFO(culprit.out().substr(0, 8000));
     const Json verdict = Json::parse(culprit.out());
-    const auto finding = find_finding(verdict, "connect-timeout", blames(client.pid()));
+    const auto finding = find_finding(verdict, "connect-timeout", hurts(client.pid()));
     REQUIRE(finding);
     CHECK((*finding)["where"]["remote"] == end_text(ns.b.v4, 80));
     CHECK((*finding)["severity"] == "critical");

@@ -23,6 +23,9 @@ extern volatile std::sig_atomic_t stop_requested;
 
 /// Data to stdout; false when nobody reads it any more.
 bool print_data(const std::string& text);
+/// To be called before every wait and at the end: a reader sees whole lines, without a system call
+/// for each.
+bool flush_data();
 int print_error(const Error& error);
 Style style_of(const Options& options);
 

@@ -53,6 +53,10 @@ bool print_data(const std::string& text) {
            std::fflush(stdout) == 0;
 }
 
+bool flush_data() {
+    return std::fflush(stdout) == 0;
+}
+
 int print_error(const Error& error) {
     log(Level::kError, error.what);
     return error.code == Code::kUsage ? kExitUsage : kExitFailed;

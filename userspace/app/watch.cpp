@@ -33,6 +33,7 @@ private:
     Session& x_session;
     LiveNames x_names;
     Style x_style;
+    std::int64_t x_wall_offset_ns = wall_offset_ns(); // sampled anew at each tick: clocks are set
     bool x_reader_gone = false;
     std::map<std::uint32_t, std::uint64_t> x_shown, x_hidden;
 };
@@ -59,8 +60,8 @@ void Watch::show(std::span<const std::byte> record) {
     }
     x_shown[kind.id]++;
     const std::string line =
-        x_options.json() ? event_json(kind, record, x_names.all(), wall_offset_ns())
-                         : event_text(kind, record, x_names.all(), wall_offset_ns(), x_style);
+        x_options.json() ? event_json(kind, record, x_names.all(), x_wall_offset_ns)
+                         : event_text(kind, record, x_names.all(), x_wall_offset_ns, x_style);
     x_reader_gone = x_reader_gone || !print_data(line);
 }
 
@@ -91,6 +92,8 @@ Result<void> Watch::run() {
                                    [this](std::span<const std::byte> record) { show(record); });
         if (!done)
             return std::unexpected(done.error());
+        x_reader_gone = x_reader_gone || !flush_data();
+        x_wall_offset_ns = wall_offset_ns();
         if (now >= until)
             break;
     }

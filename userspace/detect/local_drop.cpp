@@ -23,7 +23,8 @@ struct Place {
     std::map<std::uint32_t, std::uint64_t> devices; // ifindex -> packets
     std::map<std::string, std::uint64_t> protocols;
     std::vector<Party> affected;
-    std::uint64_t segs_again = 0; // retransmitted by conversations seen dropped here
+    std::map<std::uint32_t, std::uint64_t> again; // netns -> segments its sockets sent again
+    std::uint64_t segs_again = 0;                 // sum of them
     std::uint64_t conversations = 0;
     std::uint64_t syn_conversations = 0;
     std::uint64_t socket_samples = 0;
@@ -76,6 +77,7 @@ void add_suffering(const Window& total, Places& places) {
     for (const auto& [again, info] : resent) {
         if (Place* place = place_of(drops.of(again.flow))) {
             place->segs_again += again.segs;
+            place->again[again.flow.netns] += again.segs;
             place->conversations++;
             place->syn_conversations += again.type == ABI_RETRANSMIT_SYN;
             add_party(place->affected, {again.owner, again.flow.netns});
@@ -120,13 +122,17 @@ std::string share_text(const Window& total, const Place& place, std::uint32_t ne
     const auto it = total.counters.find(netns);
     const std::uint64_t out =
         it == total.counters.end() ? 0 : it->second.growth[counter("Tcp.OutSegs")];
-    return out ? fmt::format("; {} of the {} segments sent there",
-                             percent(double(place.segs_again) / double(out)), out)
+    return out && place.again.contains(netns)
+               ? fmt::format("; {} of the {} segments sent there",
+                             percent(double(place.again.at(netns)) / double(out)), out)
                : "";
 }
 
-std::uint32_t main_netns(const Place& place, std::uint32_t otherwise) {
-    return place.affected.empty() ? otherwise : place.affected.front().netns;
+/// Where most of what was lost had been sent from.
+std::uint32_t sender_netns(const Place& place) {
+    const auto most =
+        std::ranges::max_element(place.again, {}, [](const auto& a) { return a.second; });
+    return most == place.again.end() ? 0 : most->first;
 }
 
 std::string title_of(const Place& place, const std::string& what, bool hurts) {
@@ -139,14 +145,14 @@ std::string title_of(const Place& place, const std::string& what, bool hurts) {
                        place.affected.size() > 1 ? " and others" : "", what);
 }
 
-void add_evidence(Finding& finding, const Place& place, const Window& total, std::uint32_t netns) {
+void add_evidence(Finding& finding, const Place& place, const Window& total) {
     std::string protocols;
     for (const auto& [name, packets] : place.protocols)
         protocols += fmt::format("{}{} {}", protocols.empty() ? "" : ", ", packets, name);
     finding.evidence.push_back({fmt::format("{} packets dropped ({})", place.packets, protocols),
                                 static_cast<double>(place.packets), "packets", "kfree_skb"});
     if (place.segs_again) {
-        const std::uint32_t sender = main_netns(place, netns);
+        const std::uint32_t sender = sender_netns(place);
         finding.evidence.push_back(
             {fmt::format("{} segments of {} affected flows were sent again{}", place.segs_again,
                          place.conversations, share_text(total, place, sender)),
@@ -179,8 +185,8 @@ std::vector<Finding> detect_local_drop(const Facts& facts) {
     const Window& total = facts.total;
     Places places;
     add_totals(total, places);
+    add_suffering(total, places); // first: who sends again suffers most
     add_samples(total, places);
-    add_suffering(total, places);
     std::vector<Finding> findings;
     for (const auto& [at, place] : places) {
         const bool flows = place.packets >= threshold::kDropHurtMin && place.conversations;
@@ -208,7 +214,7 @@ std::vector<Finding> detect_local_drop(const Facts& facts) {
         finding.first_ns = place.first_ns;
         finding.count = place.packets;
         finding.rate_per_s = total.seconds() > 0 ? double(place.packets) / total.seconds() : 0;
-        add_evidence(finding, place, total, at.netns);
+        add_evidence(finding, place, total);
         finding.advice.push_back(
             advice_for(finding.where.reason, finding.where.kernel, at.netns, total.names));
         finding.verify = fmt::format("diagnose --only local-drop --netns {} --for 30s", at.netns);
