@@ -22,7 +22,11 @@ installed() {
     done
 }
 
-has_candidate() { apt-cache policy "$1" 2>/dev/null | grep -q '^ *Candidate: [^(]'; }
+has_candidate() {
+    local policy # not piped into grep -q: that ends early, and pipefail makes the writer's SIGPIPE a failure
+    policy=$(apt-cache policy "$1" 2>/dev/null)
+    grep -q '^ *Candidate: [^(]' <<<"$policy"
+}
 
 # Services must not be restarted on the machine that is being looked at, hence NEEDRESTART_MODE=l.
 apt_get() {

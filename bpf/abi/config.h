@@ -35,7 +35,7 @@ struct abi_config {
 	char comm[ABI_COMM_BYTES];
 	__u16 port; /* host order, either end */
 	__u8 addr_family;
-	__u8 read_headers; /* 0: packet headers must not be read (lockdown=confidentiality) */
+	__u8 probe_reads; /* 0: packet headers must not be read (lockdown=confidentiality) */
 	__u32 kinds; /* bit 1 << kind: send records of this kind through the ring */
 	__u32 args[ABI_HOOKS_MAX]; /* how many arguments each hook of the signal has here, 0: the
 				      hook is absent */

@@ -44,7 +44,9 @@
 #define EPIPE 32
 #define ETIMEDOUT 110
 
-/* include/uapi/linux/proc_ns.h: PROC_DYNAMIC_FIRST; every namespace's inode number lies above */
-#define NETNS_INUM_FIRST 0xF0000000U
+/* fs/proc/generic.c: PROC_DYNAMIC_FIRST is 0xF0000000; since 6.18 the initial namespaces have fixed
+ * numbers just below it (include/uapi/linux/nsfs.h: enum init_ns_ino). No namespace's is smaller.
+ */
+#define NETNS_INUM_FIRST 0xEFFFFFF0U
 
 #endif

@@ -126,7 +126,7 @@ static __always_inline void flow_from_ipv6(struct abi_flow *flow, struct packet 
 }
 
 /* The packet's own addresses; local = source. flow and packet must be zeroed. Packet memory is no
- * BTF type, so this needs probe reads, which lockdown=confidentiality refuses: config.read_headers
+ * BTF type, so this needs probe reads, which lockdown=confidentiality refuses: config.probe_reads
  * is 0 there. */
 static __always_inline void flow_from_skb(struct abi_flow *flow, struct packet *packet,
 					  const struct sk_buff *skb)
@@ -134,7 +134,7 @@ static __always_inline void flow_from_skb(struct abi_flow *flow, struct packet *
 	__u16 offset = skb->network_header;
 	const unsigned char *at = skb->head + offset;
 
-	if (!config.read_headers || !offset || offset == 0xffff)
+	if (!config.probe_reads || !offset || offset == 0xffff)
 		return;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		flow_from_ipv4(flow, packet, at);

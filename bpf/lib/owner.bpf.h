@@ -76,8 +76,9 @@ static __always_inline void owner_from_current(struct abi_owner *owner)
 			return;
 		owner->start_ns = leader->start_boottime;
 		comm_copy(owner->comm, leader->comm);
-	} else {
-		/* 5.10: the helper returns a number, so a probe read is the only way */
+	} else if (config.probe_reads) {
+		/* 5.10: the helper returns a number, so a probe read is the only way; under
+		 * lockdown=confidentiality the process has only its number */
 		struct task_struct *task = (void *)bpf_get_current_task();
 
 		owner->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);

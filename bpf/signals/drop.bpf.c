@@ -71,7 +71,7 @@ static __always_inline __u8 protocol_of(const struct sk_buff *skb)
 	__u16 offset = skb->network_header;
 	__u8 protocol = 0;
 
-	if (!config.read_headers || !offset || offset == 0xffff)
+	if (!config.probe_reads || !offset || offset == 0xffff)
 		return 0;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		bpf_probe_read_kernel(&protocol, 1, skb->head + offset + 9);

@@ -91,10 +91,14 @@ void read_capabilities(Features& features) {
         features.capabilities[name] = mask >> bit & 1 ? 1 : 0;
 }
 
+/// Without CAP_SYSLOG every address reads as 0. Some are 0 in any case (per-CPU symbols come
+/// first).
 bool symbols_visible() {
     std::ifstream file("/proc/kallsyms");
-    std::string address;
-    return file >> address && address.find_first_not_of('0') != std::string::npos;
+    for (std::string line; std::getline(file, line);)
+        if (line.find_first_not_of('0') != line.find(' '))
+            return true;
+    return false;
 }
 
 } // namespace

@@ -73,7 +73,9 @@ std::string hooks_text(const SignalStatus& signal) {
     std::vector<std::string> hooks;
     for (const HookStatus& hook : signal.hooks)
         hooks.push_back(fmt::format("{}({}) {}", hook.tracepoint, hook.arguments,
-                                    hook.attached ? "attached" : "absent"));
+                                    hook.attached    ? "attached"
+                                    : hook.arguments ? "not attached"
+                                                     : "absent"));
     return join(hooks, ", ");
 }
 

@@ -12,6 +12,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
+#include <sstream>
 #include <thread>
 
 #include "signals/all.h"
@@ -40,9 +41,15 @@ constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners"};
 int print_libbpf(libbpf_print_level, const char* format, va_list args) {
     if (!log_enabled(Level::kDebug))
         return 0;
-    char line[2048];
-    std::vsnprintf(line, sizeof(line), format, args);
-    log(Level::kDebug, line);
+    va_list again;
+    va_copy(again, args);
+    std::string line(
+        static_cast<std::size_t>(std::max(std::vsnprintf(nullptr, 0, format, again), 0)), ' ');
+    va_end(again);
+    std::vsnprintf(line.data(), line.size() + 1, format, args);
+    std::istringstream lines(line); // a verifier log is one message of many lines
+    while (std::getline(lines, line))
+        log(Level::kDebug, line);
     return 0;
 }
 
@@ -166,7 +173,7 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
         return std::unexpected(sys_error(errno, "open the BPF object"));
     bpf_object* object = into.object.get();
     abi_config config = options.config;
-    config.read_headers = features.may_read_packets();
+    config.probe_reads = features.may_read_packets();
     for (const std::uint32_t kind : options.event_kinds)
         config.kinds |= 1U << kind;
     for (std::size_t i = 0; i < status.hooks.size(); i++) {
@@ -301,7 +308,8 @@ void Capture::start(const Features& features, const CaptureOptions& options) {
             one.done = x_impl->attach(one.loaded, status, options);
         if (!one.done) {
             status.state = State::kOff;
-            status.why.push_back(one.done.error().what);
+            status.why.insert(status.why.begin(),
+                              one.done.error().what); // the reason that counts first
             for (HookStatus& hook : status.hooks)
                 hook.attached = false;
             x_impl->retired.push_back(std::move(one.loaded.object));
