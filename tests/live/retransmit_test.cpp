@@ -41,12 +41,17 @@ TEST_CASE("lost data is sent again, by fast retransmit or timer, and adds up",
     REQUIRE(client.wait() == 0);
     const std::uint64_t expected = sent_again(ns.a, before);
     CHECK(expected > 0);
+    const auto failed = [](const Json& e) { return e["kind"] == "retransmit" && e["failed"] == 1; };
+    INFO(Json(culprit.events(failed)).dump());
+    INFO("TCPRetransFail grew by "
+         << growth(ns.a.counters(), before)[counter("TcpExt.TCPRetransFail")]);
     bool missed = false;
     CHECK(eventually([&] {
         missed = culprit.missed_runs() > 0;
         return segments(culprit) >= expected || missed;
     }));
     CHECK(culprit.stop() == 0);
+    INFO(segments(culprit) << " segments in events, " << expected << " counted");
     CHECK((segments(culprit) == expected || missed));
     const std::set<std::string> known = {"fast", "rto", "tlp"};
     for (const Json& event : culprit.events(is("retransmit"))) {
