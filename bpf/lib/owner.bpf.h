@@ -123,6 +123,10 @@ static __always_inline int listener_add(const struct abi_owner *owner, __u32 net
 	struct abi_listener *known = bpf_map_lookup_elem(&listeners, &key);
 	struct abi_listener fresh = { .owner = *owner, .sockets = 1 };
 
+	/* listen() without bind(): the port is chosen after the hook; connections there have no
+	 * owner */
+	if (!port)
+		return 0;
 	if (known) {
 		if (known->owner.tgid != owner->tgid || known->owner.start_ns != owner->start_ns)
 			known->shared = 1;
@@ -130,6 +134,16 @@ static __always_inline int listener_add(const struct abi_owner *owner, __u32 net
 		return 0;
 	}
 	return bpf_map_update_elem(&listeners, &key, &fresh, BPF_ANY);
+}
+
+/* One listening socket in two processes' file tables: which of them accepts is not known. */
+static __always_inline void listener_share(__u32 netns, __u16 port)
+{
+	struct abi_listener_key key = { .netns = netns, .port = port };
+	struct abi_listener *known = bpf_map_lookup_elem(&listeners, &key);
+
+	if (known)
+		known->shared = 1;
 }
 
 static __always_inline void listener_remove(__u32 netns, __u16 port)

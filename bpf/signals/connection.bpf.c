@@ -147,7 +147,7 @@ static __always_inline void gone(const struct sock *sk, int oldstate)
 		connect_result(sk, known, now, false);
 	} else if (oldstate == TCP_LISTEN) {
 		tp = bpf_skc_to_tcp_sock((void *)sk);
-		if (tp)
+		if (tp && known && known->role == ABI_ROLE_LISTENER)
 			listener_remove(netns_of_common(&sk->__sk_common),
 					bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport));
 	} else if (oldstate != TCP_CLOSE) {
@@ -205,6 +205,7 @@ int connection_walk(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = ctx->task, *leader;
 	struct file *file = ctx->file;
 	struct abi_socket socket = {};
+	struct abi_socket *known;
 	struct socket *sock;
 	struct sock *sk;
 	__u64 key;
@@ -218,12 +219,18 @@ int connection_walk(struct bpf_iter__task_file *ctx)
 	if (!sk || sk->sk_protocol != IPPROTO_TCP ||
 	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
 		return 0;
-	/* the first task that holds it counts: a prefork server's parent comes before its workers
-	 */
 	key = (__u64)sk;
 	leader = task->group_leader;
-	if (!leader || sk->__sk_common.skc_state == TCP_CLOSE || bpf_map_lookup_elem(&owners, &key))
+	if (!leader || sk->__sk_common.skc_state == TCP_CLOSE)
 		return 0;
+	/* the first task that holds it counts; that several hold a listening socket is remembered
+	 */
+	known = bpf_map_lookup_elem(&owners, &key);
+	if (known) {
+		if (known->role == ABI_ROLE_LISTENER && known->owner.tgid != (__u32)task->tgid)
+			listener_share(netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num);
+		return 0;
+	}
 	socket.owner.tgid = task->tgid;
 	socket.owner.start_ns = leader->start_boottime;
 	comm_copy(socket.owner.comm, leader->comm);

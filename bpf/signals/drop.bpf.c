@@ -33,10 +33,13 @@ static __always_inline struct drop_value *total_of(struct abi_ledger *ledger,
 
 	if (value)
 		return value;
-	if (bpf_map_update_elem(&drops, key, &fresh, BPF_NOEXIST))
-		count_one(&ledger->map_full);
+	/* another CPU may have been faster: only a key that is not there afterwards was refused */
+	bpf_map_update_elem(&drops, key, &fresh, BPF_NOEXIST);
 	value = bpf_map_lookup_elem(&drops, key);
-	return value ? value : bpf_map_lookup_elem(&drops, &other);
+	if (value)
+		return value;
+	count_one(&ledger->map_full);
+	return bpf_map_lookup_elem(&drops, &other);
 }
 
 static __always_inline bool may_sample(struct drop_value *value)

@@ -44,10 +44,12 @@ static __always_inline struct nic_value *device_of(const struct net_device *dev,
 	value = bpf_map_lookup_elem(&devices, key);
 	if (value)
 		return value;
-	ledger = ledger_of(ABI_NIC);
-	if (bpf_map_update_elem(&devices, key, &fresh, BPF_NOEXIST) && ledger)
+	bpf_map_update_elem(&devices, key, &fresh, BPF_NOEXIST);
+	value = bpf_map_lookup_elem(&devices, key);
+	ledger = value ? NULL : ledger_of(ABI_NIC);
+	if (ledger)
 		count_one(&ledger->map_full);
-	return bpf_map_lookup_elem(&devices, key);
+	return value;
 }
 
 /* rc is NETDEV_TX_OK (0) nearly always: that path does nothing. NETDEV_TX_BUSY is 0x10. */

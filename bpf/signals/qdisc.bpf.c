@@ -99,11 +99,12 @@ queue_of(struct abi_ledger *ledger, const struct qdisc_key *key, const struct Qd
 	fresh = bpf_map_lookup_elem(&blank, &zero);
 	if (!fresh || !ops)
 		return NULL;
-	if (bpf_map_update_elem(&queues, key, fresh, BPF_NOEXIST))
-		count_one(&ledger->map_full);
+	bpf_map_update_elem(&queues, key, fresh, BPF_NOEXIST);
 	value = bpf_map_lookup_elem(&queues, key);
-	if (!value)
+	if (!value) {
+		count_one(&ledger->map_full);
 		return NULL;
+	}
 	comm_copy(value->id, ops->id);
 	value->dropped = qdisc->qstats.drops;
 	return value;

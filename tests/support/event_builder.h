@@ -99,6 +99,11 @@ std::vector<std::byte> filled_record(const Kind& kind, std::uint64_t when_ns,
     for (const Field& field : kind.fields) {
         for (std::size_t i = 0; i < field.size; i++)
             record[field.offset + i] = static_cast<std::byte>(next_byte());
+        if (field.type == Type::kNamed) { // a named value is one of its names
+            const auto name = static_cast<std::size_t>(record[field.offset]) % field.names.size();
+            for (std::size_t i = 0; i < field.size; i++)
+                record[field.offset + i] = static_cast<std::byte>(i ? 0 : name);
+        }
         if (field.type == Type::kFlow)
             record[field.offset + offsetof(abi_flow, pad)] = std::byte{0};
     }

@@ -83,6 +83,7 @@ void add_closes(Window& window, std::uint8_t ending, std::uint8_t had_data, int 
         closed.role = ABI_ROLE_SERVER;
         closed.ending = ending;
         closed.service_port = 80;
+        closed.last_state = ending == ABI_ENDING_FIN ? 9 : 1; // LAST_ACK, ESTABLISHED
         closed.had_data = had_data;
         window.fold(bytes_of(closed));
     }
@@ -254,6 +255,43 @@ TEST_CASE("a replayed window gives the very same findings", "[detect_test]") {
         CHECK(a[i].title == b[i].title);
         CHECK(a[i].count == b[i].count);
     }
+}
+
+TEST_CASE("a number outside a field's names is refused before a detector can trip over it",
+          "[detect_test]") {
+    Window window = ten_seconds();
+    add_retransmits(window, ABI_RETRANSMIT_FAST, 30);
+    std::string text = window_to_json(window);
+    const std::size_t at = text.find("\"type\":1,");
+    REQUIRE(at != std::string::npos);
+    text.replace(at, 9, "\"type\":4000000000");
+    CHECK_FALSE(window_from_json(text));
+}
+
+TEST_CASE("more different conversations than a window holds are said, not hidden",
+          "[detect_test]") {
+    Window window = ten_seconds();
+    for (std::uint32_t port = 1; port <= Table::kRowsMax + 10; port++)
+        add_retransmits(window, ABI_RETRANSMIT_FAST, 1, static_cast<std::uint16_t>(port));
+    CHECK(window.lost[ABI_RETRANSMIT].folded == 10);
+    VerdictInput input{.facts = {window, {}}};
+    CHECK_FALSE(judge(input).incomplete.empty());
+}
+
+TEST_CASE("resets after both sides began to close are an untidy goodbye, no storm",
+          "[detect_test]") {
+    Window window = ten_seconds();
+    for (int i = 0; i < 500; i++) {
+        auto closed = make<close_event>();
+        closed.flow = tcp_flow("10.0.0.1", 443, "10.0.0.2", static_cast<std::uint16_t>(30000 + i));
+        closed.owner = process("server", 9, ABI_OWNER_LISTENER);
+        closed.service_port = 443;
+        closed.had_data = 1;
+        closed.ending = ABI_ENDING_RESET_RECEIVED;
+        closed.last_state = 9; // LAST_ACK
+        window.fold(bytes_of(closed));
+    }
+    CHECK(loud(window).empty());
 }
 
 } // namespace culprit

@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "detect/benign.h"
 #include "util/time.h"
 
 namespace culprit {
@@ -25,6 +26,12 @@ std::uint64_t Collector::boundary(std::span<const std::byte> record) const {
 }
 
 void Collector::take(std::span<const std::byte> record) {
+    // normal life is in the totals; its samples would only crowd out the others
+    const Kind& kind = *find_kind(head_of(record).kind);
+    for (const Field& field : kind.fields)
+        note_names(field, record, x_names, nullptr);
+    if (is_normal_life(kind, record, x_names.all()))
+        return;
     const std::uint64_t edge = boundary(record);
     const bool before = head_of(record).when_ns <= edge;
     if (before == x_cutting)
@@ -39,24 +46,29 @@ void Collector::read_all_counters(bool first) {
         const std::uint64_t when = boot_now_ns();
         const auto now = read_counters(netns);
         if (!now) {
-            if (!first && x_counters.contains(inum))
-                x_now.counters[inum].error = now.error().what;
+            x_now.counters[inum].error = now.error().what;
+            x_unread.insert(inum);
             continue;
         }
-        // a namespace that was not there at the beginning started at zero
-        const Counters before = first                       ? *now
-                                : x_counters.contains(inum) ? x_counters[inum]
-                                                            : Counters{};
-        x_now.counters[inum].growth = growth(*now, before);
+        // one that was not there at the beginning started at zero; one that could not be read has
+        // no beginning
+        const bool began = !first && x_counters.contains(inum);
+        const bool fresh = !first && !began && !x_unread.contains(inum);
+        x_now.counters[inum].growth = growth(*now, began   ? x_counters[inum]
+                                                   : fresh ? Counters{}
+                                                           : *now);
         x_counters[inum] = *now;
         x_read_ns[inum] = when;
     }
     for (const auto& [inum, last] : x_counters)
-        if (!x_names.netns().contains(inum))
+        if (!x_names.netns().contains(inum) && x_gone.insert(inum).second)
             x_now.counters[inum].error = "it is gone; counted until it was last read";
+    // a namespace may be out of sight for a moment only: its baseline stays, within bounds
     const auto gone = [&](const auto& known) { return !x_names.netns().contains(known.first); };
-    std::erase_if(x_counters, gone);
-    std::erase_if(x_read_ns, gone);
+    if (x_counters.size() > 2 * kNetnsMax) {
+        std::erase_if(x_counters, gone);
+        std::erase_if(x_read_ns, gone);
+    }
 }
 
 void Collector::count_lost() {
@@ -66,8 +78,11 @@ void Collector::count_lost() {
         const Lost lost{ledger.ring_full - before.ring_full, ledger.map_full - before.map_full,
                         ledger.limited - before.limited, ledger.seen - before.seen,
                         ledger.filtered - before.filtered};
-        if (lost != Lost{})
-            x_now.lost[kind] = lost;
+        if (lost == Lost{})
+            continue;
+        const std::uint64_t folded = x_now.lost[kind].folded;
+        x_now.lost[kind] = lost;
+        x_now.lost[kind].folded = folded;
     }
     x_ledgers = std::move(now);
 }
@@ -88,24 +103,32 @@ void Collector::begin() {
     x_ledgers = x_capture.ledgers();
 }
 
-Result<void> Collector::poll(int timeout_ms) {
-    const auto done =
-        x_capture.poll(timeout_ms, [this](std::span<const std::byte> record) { take(record); });
-    if (!done)
-        return std::unexpected(done.error());
+Result<std::size_t> Collector::poll(int timeout_ms) {
+    return x_capture.poll(timeout_ms, [this](std::span<const std::byte> record) { take(record); });
+}
+
+/// Empties the ring; gives up after some four million records, when they come faster than they go.
+Result<void> Collector::drain() {
+    for (int i = 0; i < 64; i++) {
+        const auto taken = poll(0);
+        if (!taken)
+            return std::unexpected(taken.error());
+        if (*taken < Capture::kPollMax)
+            break;
+    }
     return {};
 }
 
 Result<Window> Collector::cut() {
     // records of before the reading first: what comes from now on is the edge
-    if (const auto done = poll(0); !done)
+    if (const auto done = drain(); !done)
         return std::unexpected(done.error());
     read_all_counters(false);
     x_now.to_ns = boot_now_ns();
     x_cutting = true;
     x_capture.take_totals(x_now.to_ns,
                           [this](std::span<const std::byte> record) { x_now.fold(record); });
-    const auto done = poll(0);
+    const auto done = drain();
     x_cutting = false;
     if (!done)
         return std::unexpected(done.error());

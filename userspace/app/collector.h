@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -23,12 +24,13 @@ public:
     /// What happened before this moment is not in any window.
     void begin();
     /// Waits for records at most timeout_ms; they go to the window under way.
-    Result<void> poll(int timeout_ms);
+    Result<std::size_t> poll(int timeout_ms);
     /// Ends the window under way and begins the next.
     Result<Window> cut();
 
 private:
     void take(std::span<const std::byte> record);
+    Result<void> drain();
     void read_all_counters(bool first);
     void count_lost();
     void add_names(Window& window);
@@ -43,6 +45,8 @@ private:
     std::map<std::uint32_t, std::uint64_t>
         x_read_ns;                                // when each namespace's counters were last read
     std::map<std::uint32_t, Counters> x_counters; // as last read
+    std::set<std::uint32_t> x_unread; // namespaces that could not be read when first seen
+    std::set<std::uint32_t> x_gone;   // namespaces said to be gone
     Ledgers x_ledgers;
 };
 

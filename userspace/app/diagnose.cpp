@@ -60,7 +60,7 @@ Result<void> collect(const Options& options, Session& session, History& history)
         if (const auto done =
                 collector.poll(static_cast<int>(std::min<std::uint64_t>(left_ms, kTickMs)));
             !done)
-            return done;
+            return std::unexpected(done.error());
         last = stop_requested || boot_now_ns() >= until;
         if (!last && boot_now_ns() < window_end)
             continue;
@@ -101,7 +101,10 @@ int print_verdict(const Options& options, Verdict verdict) {
         verdict.host = safe_text(name.nodename);
         verdict.kernel = safe_text(name.release);
     }
-    print_data(options.json() ? verdict_json(verdict) : verdict_text(verdict, style_of(options)));
+    if (!print_data(options.json() ? verdict_json(verdict)
+                                   : verdict_text(verdict, style_of(options))) ||
+        !flush_data())
+        return print_error(sys_error(errno, "write the verdict"));
     switch (verdict.outcome) {
     case Outcome::kHealthy:
         return kExitHealthy;

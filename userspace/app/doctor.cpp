@@ -16,7 +16,10 @@ int run_doctor(const Options& options) {
     capture.start(report.features, {.event_kinds = all_event_kinds()});
     report.start_ms = static_cast<double>(boot_now_ns() - began) / 1e6;
     report.signals = capture.status();
-    print_data(options.json() ? doctor_json(report) : doctor_text(report, style_of(options)));
+    if (!print_data(options.json() ? doctor_json(report)
+                                   : doctor_text(report, style_of(options))) ||
+        !flush_data())
+        return print_error(sys_error(errno, "write the report"));
     const bool any = std::ranges::any_of(
         report.signals, [](const SignalStatus& s) { return s.state != State::kOff; });
     return any ? kExitHealthy : kExitFailed;

@@ -26,7 +26,6 @@ public:
 
 private:
     void show(std::span<const std::byte> record);
-    bool is_normal_life(const Kind& kind, std::span<const std::byte> record) const;
     WatchSummary summary(double seconds) const;
 
     const Options& x_options;
@@ -38,23 +37,11 @@ private:
     std::map<std::uint32_t, std::uint64_t> x_shown, x_hidden;
 };
 
-/// By the types of its fields: a drop reason and a place.
-bool Watch::is_normal_life(const Kind& kind, std::span<const std::byte> record) const {
-    std::string reason, place;
-    for (const Field& field : kind.fields) {
-        if (field.type == Type::kDropReason)
-            reason = field_text(field, record, x_names.all());
-        if (field.type == Type::kSymbol)
-            place = field_text(field, record, x_names.all());
-    }
-    return !place.empty() && !benign_drop(reason, place).empty();
-}
-
 void Watch::show(std::span<const std::byte> record) {
     const Kind& kind = *find_kind(head_of(record).kind);
     for (const Field& field : kind.fields)
         note_names(field, record, x_names, nullptr);
-    if (!x_options.all && is_normal_life(kind, record)) {
+    if (!x_options.all && is_normal_life(kind, record, x_names.all())) {
         x_hidden[kind.id]++;
         return;
     }
@@ -97,6 +84,11 @@ Result<void> Watch::run() {
         if (now >= until)
             break;
     }
+    // what came between the last look and the signal
+    if (const auto done =
+            x_session.capture.poll(0, [this](std::span<const std::byte> record) { show(record); });
+        !done)
+        return std::unexpected(done.error());
     const WatchSummary out = summary(static_cast<double>(boot_now_ns() - began) / 1e9);
     if (x_options.json())
         print_data(summary_json(out));

@@ -4,6 +4,9 @@
 #include "detect/benign.h"
 
 #include <array>
+#include <string>
+
+#include "model/format.h"
 
 namespace culprit {
 
@@ -50,6 +53,13 @@ constexpr std::array kBenign = {
     Benign{"NOT_SPECIFIED", "tcp_v6_rcv",
            "handled by a closing or half-open connection's small socket"},
     Benign{"NOT_SPECIFIED", "tcp_rcv_state_process", "a late ACK of a closing connection"},
+    // kernels without reasons: duplicates, old acknowledgements, probes
+    Benign{"NOT_SPECIFIED", "tcp_drop", "a duplicate or old segment"},
+    Benign{"NOT_SPECIFIED", "tcp_rcv_established", "a duplicate or old segment"},
+    Benign{"NOT_SPECIFIED", "tcp_data_queue", "a duplicate or old segment"},
+    Benign{"NOT_SPECIFIED", "tcp_validate_incoming", "a duplicate or old segment"},
+    Benign{"NOT_SPECIFIED", "tcp_v4_do_rcv", "a duplicate or old segment"},
+    Benign{"NOT_SPECIFIED", "tcp_v6_do_rcv", "a duplicate or old segment"},
     Benign{"NOT_SPECIFIED", "llc_rcv", "STP and the like"},
     Benign{"NOT_SPECIFIED", "arp_process", "an ARP packet, done with"},
     Benign{"NOT_SPECIFIED", "sk_stream_kill_queues",
@@ -91,6 +101,17 @@ std::string_view benign_drop(std::string_view reason, std::string_view symbol) {
             (benign.function == "*" || benign.function == function))
             return benign.why;
     return {};
+}
+
+bool is_normal_life(const Kind& kind, std::span<const std::byte> record, const Names& names) {
+    std::string reason, place;
+    for (const Field& field : kind.fields) {
+        if (field.type == Type::kDropReason)
+            reason = field_text(field, record, names);
+        if (field.type == Type::kSymbol)
+            place = field_text(field, record, names);
+    }
+    return !place.empty() && !benign_drop(reason, place).empty();
 }
 
 } // namespace culprit

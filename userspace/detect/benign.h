@@ -5,6 +5,9 @@
 #include <span>
 #include <string_view>
 
+#include "kernel/names.h"
+#include "signals/signal.h"
+
 namespace culprit {
 
 struct Benign {
@@ -17,5 +20,9 @@ std::span<const Benign> benign_drops();
 
 /// Why this drop is normal life; empty when it is not on the list. symbol is "function+0x12".
 std::string_view benign_drop(std::string_view reason, std::string_view symbol);
+
+/// The same of a record: true for one whose kind has a drop reason and a place that are on the
+/// list.
+bool is_normal_life(const Kind& kind, std::span<const std::byte> record, const Names& names);
 
 } // namespace culprit

@@ -102,8 +102,7 @@ std::vector<Finding> detect_connect_timeout(const Facts& facts) {
         finding.evidence.push_back(
             {fmt::format("{} SYNs were sent again, by {} attempts", a.syn_repeats, a.waiting),
              double(a.syn_repeats), "SYNs", "tcp_retransmit_skb"});
-        finding.evidence.push_back(
-            {"no drop of these packets on this host", std::nullopt, "", "kfree_skb"});
+        finding.evidence.push_back(no_local_drop(facts.total));
         finding.advice.push_back(
             {"the destination is down, filtered, or its answers are lost on the way",
              fmt::format("mtr -rwzc 20 {}", address(a.flow, false))});

@@ -43,6 +43,14 @@ void add_party(std::vector<Party>& into, const Party& party) {
         into.push_back(party);
 }
 
+Evidence no_local_drop(const Window& total) {
+    const auto lost = total.lost.find(ABI_DROP);
+    const bool all = lost == total.lost.end() || (!lost->second.limited && !lost->second.ring_full);
+    return {all ? "no drop of these packets on this host"
+                : "no drop of these packets on this host among those sampled",
+            std::nullopt, "", "kfree_skb"};
+}
+
 std::string conversation(const abi_flow& flow) {
     std::string a = endpoint(flow, true), b = endpoint(flow, false);
     if (b < a)

@@ -139,6 +139,7 @@ struct VerdictInput {
 Verdict judge(const VerdictInput& input);
 
 // Shared by detectors.
+Evidence no_local_drop(const Window& total);                  // "no drop of these packets here"
 std::string percent(double ratio);                            // "5.1 %"
 bool same_process(const abi_owner& a, const abi_owner& b);    // pid and start time
 void add_party(std::vector<Party>& into, const Party& party); // once each, at most 5

@@ -115,8 +115,7 @@ Finding describe(const Loser& loser, const NetnsLoss& loss, double ratio, double
     finding.evidence.push_back(
         {fmt::format("{} of them were for nothing, by the receivers' word", loss.spurious),
          static_cast<double>(loss.spurious), "segments", "TcpExt.TCPDSACKRecvSegs"});
-    finding.evidence.push_back(
-        {"no drop of these flows on this host", std::nullopt, "", "kfree_skb"});
+    finding.evidence.push_back(no_local_drop(total));
     finding.evidence.push_back({"peers by segments sent again: " + top_peers(loser), std::nullopt,
                                 "", "tcp_retransmit_skb"});
     if (double(loser.by_type[ABI_RETRANSMIT_RTO]) >

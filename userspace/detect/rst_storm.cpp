@@ -43,8 +43,11 @@ std::map<Key, Service> collect(const Window& total) {
         s.local = address(closed.flow, true);
         s.remote = address(closed.flow, false);
         s.ended += info.count;
-        const bool sent = closed.ending == ABI_ENDING_RESET_SENT,
-                   received = closed.ending == ABI_ENDING_RESET_RECEIVED;
+        // a reset after both sides began to close is an untidy goodbye, no more
+        constexpr std::uint32_t kEstablished = 1, kCloseWait = 8;
+        const bool open = closed.last_state == kEstablished || closed.last_state == kCloseWait;
+        const bool sent = open && closed.ending == ABI_ENDING_RESET_SENT;
+        const bool received = open && closed.ending == ABI_ENDING_RESET_RECEIVED;
         s.sent += sent ? info.count : 0;
         s.received += received ? info.count : 0;
         if (!sent && !received)

@@ -90,6 +90,10 @@ std::vector<std::string> gaps_of(const VerdictInput& input) {
         if (kind && lost.ring_full)
             gaps.push_back(fmt::format("{} of {} {} records were lost (ring buffer full)",
                                        lost.ring_full, lost.seen, kind->name));
+        if (kind && lost.folded)
+            gaps.push_back(fmt::format(
+                "{} {} records are counted without who and where: more than {} different ones",
+                lost.folded, kind->name, Table::kRowsMax));
         if (kind && lost.map_full)
             gaps.push_back(fmt::format("{} entries for {} records were refused (kernel map full)",
                                        lost.map_full, kind->name));

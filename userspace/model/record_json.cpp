@@ -143,6 +143,8 @@ bool put_field(std::span<std::byte> record, const Field& field, const Json& from
         return true;
     default: {
         const auto value = exact_number<std::uint64_t>(from);
+        if (field.type == Type::kNamed && value >= field.names.size())
+            return false;
         if (field.size < 8 && value >> (8 * field.size))
             return false;
         std::memcpy(record.data() + field.offset, &value, field.size);

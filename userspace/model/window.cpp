@@ -65,17 +65,18 @@ std::size_t Table::row_for(std::span<const std::byte> record) {
     return x_other;
 }
 
-void Table::fold(std::span<const std::byte> record, const RowInfo& info) {
+bool Table::fold(std::span<const std::byte> record, const RowInfo& info) {
     const std::size_t before = x_rows.size();
     const std::size_t row = row_for(record);
     join(x_rows[row], info);
     const bool fresh = x_rows.size() > before && row != x_other;
     if (fresh)
-        return;
+        return true;
     std::byte* into = x_records.data() + row * x_kind->size;
     join(x_kind->sums, into, record.data(), [](std::uint64_t a, std::uint64_t b) { return a + b; });
     join(x_kind->maxima, into, record.data(),
          [](std::uint64_t a, std::uint64_t b) { return std::max(a, b); });
+    return row != x_other;
 }
 
 bool Table::operator==(const Table& o) const {
@@ -88,7 +89,8 @@ void Window::fold(std::span<const std::byte> record) {
     if (!kind)
         return;
     const std::uint64_t when = head_of(record).when_ns;
-    tables.try_emplace(kind->id, *kind).first->second.fold(record, {1, when, when});
+    if (!tables.try_emplace(kind->id, *kind).first->second.fold(record, {1, when, when}))
+        lost[kind->id].folded++;
 }
 
 void Window::merge(const Window& later) {
@@ -98,7 +100,9 @@ void Window::merge(const Window& later) {
     wall_offset_ns = later.wall_offset_ns;
     for (const auto& [id, table] : later.tables)
         for (std::size_t i = 0; i < table.size(); i++)
-            tables.try_emplace(id, table.kind()).first->second.fold(table.record(i), table.info(i));
+            if (!tables.try_emplace(id, table.kind())
+                     .first->second.fold(table.record(i), table.info(i)))
+                lost[id].folded += table.info(i).count;
     for (const auto& [netns, theirs] : later.counters) {
         NetnsCounters& ours = counters[netns];
         for (std::size_t i = 0; i < ours.growth.size(); i++)
@@ -113,6 +117,7 @@ void Window::merge(const Window& later) {
         ours.limited += theirs.limited;
         ours.seen += theirs.seen;
         ours.filtered += theirs.filtered;
+        ours.folded += theirs.folded;
     }
     names.drop_reasons.insert(later.names.drop_reasons.begin(), later.names.drop_reasons.end());
     names.reset_reasons.insert(later.names.reset_reasons.begin(), later.names.reset_reasons.end());

@@ -41,7 +41,8 @@ public:
     /// Row that took what did not fit; size() when there is none.
     std::size_t other() const { return x_other < size() ? x_other : size(); }
 
-    void fold(std::span<const std::byte> record, const RowInfo& info);
+    /// False when the record had to go to `other`.
+    bool fold(std::span<const std::byte> record, const RowInfo& info);
     bool operator==(const Table& o) const;
 
 private:
@@ -75,6 +76,8 @@ struct Lost {
     std::uint64_t limited = 0;   // samples not sent by rate limit; totals have them
     std::uint64_t seen = 0;      // facts met by the hook
     std::uint64_t filtered = 0;  // excluded by the user's filter
+    std::uint64_t folded =
+        0; // rows beyond Table::kRowsMax: counted, but without a key of their own
     bool operator==(const Lost&) const = default;
 };
 

@@ -107,7 +107,8 @@ NetnsCounters counters_from(const Json& from) {
 
 Lost lost_from(const Json& from) {
     const auto at = [&](const char* name) { return exact_number<std::uint64_t>(from.at(name)); };
-    return {at("ring_full"), at("map_full"), at("limited"), at("seen"), at("filtered")};
+    return {at("ring_full"), at("map_full"), at("limited"),
+            at("seen"),      at("filtered"), at("folded")};
 }
 
 Result<Window> parse(std::string_view text) {
@@ -149,11 +150,9 @@ std::string window_to_json(const Window& window) {
     }
     for (const auto& [id, lost] : window.lost)
         if (const Kind* kind = find_kind(id))
-            json["lost"][kind->name] = {{"ring_full", lost.ring_full},
-                                        {"map_full", lost.map_full},
-                                        {"limited", lost.limited},
-                                        {"seen", lost.seen},
-                                        {"filtered", lost.filtered}};
+            json["lost"][kind->name] = {{"ring_full", lost.ring_full}, {"map_full", lost.map_full},
+                                        {"limited", lost.limited},     {"seen", lost.seen},
+                                        {"filtered", lost.filtered},   {"folded", lost.folded}};
     return json.dump();
 }
 

@@ -35,6 +35,7 @@ struct RingFree {
 using Object = std::unique_ptr<bpf_object, ObjectClose>;
 using Link = std::unique_ptr<bpf_link, LinkDestroy>;
 
+constexpr std::size_t kPollMax = Capture::kPollMax;
 constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners"};
 
 /// libbpf's messages are for developers: one level lower, and the verifier's log only on --debug.
@@ -131,6 +132,7 @@ struct Capture::Impl {
     std::unique_ptr<ring_buffer, RingFree> ring;
     const RecordSink* sink = nullptr;
     std::uint64_t rejected = 0;
+    std::size_t taken = 0; // by this poll
 
     static int on_sample(void* self, void* data, std::size_t size);
     void load_all(std::vector<Loading>& all, const Features&, const CaptureOptions&);
@@ -149,7 +151,7 @@ int Capture::Impl::on_sample(void* self, void* data, std::size_t size) {
         (*impl->sink)(record);
     else
         impl->rejected++;
-    return 0;
+    return ++impl->taken < kPollMax ? 0 : -EINTR; // a storm must not keep us from the clock
 }
 
 void Capture::Impl::share_maps(bpf_object* object) const {
@@ -331,10 +333,11 @@ Result<std::size_t> Capture::poll(int timeout_ms, const RecordSink& sink) {
     epoll_event ready{};
     if (timeout_ms > 0)
         epoll_wait(ring_buffer__epoll_fd(x_impl->ring.get()), &ready, 1, timeout_ms);
+    x_impl->taken = 0;
     const int count = ring_buffer__consume(x_impl->ring.get());
-    if (count < 0)
+    if (count < 0 && count != -EINTR)
         return std::unexpected(sys_error(count, "read the ring buffer"));
-    return static_cast<std::size_t>(count);
+    return x_impl->taken;
 }
 
 void Capture::take_totals(std::uint64_t now_ns, const RecordSink& sink) {

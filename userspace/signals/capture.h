@@ -52,6 +52,8 @@ struct ProgramCost {
 
 class Capture {
 public:
+    static constexpr std::size_t kPollMax = 65536; // records one poll() takes at most
+
     Capture();
     ~Capture();
     Capture(Capture&&) noexcept;
@@ -62,7 +64,7 @@ public:
     void start(const Features& features, const CaptureOptions& options);
     const std::vector<SignalStatus>& status() const;
 
-    /// Waits up to timeout_ms for records and hands over all there are, in place: the bytes are
+    /// Waits up to timeout_ms for records and hands over at most kPollMax, in place: the bytes are
     /// gone after the call. Returns how many; an error when the ring cannot be read any more.
     Result<std::size_t> poll(int timeout_ms, const RecordSink& sink);
 

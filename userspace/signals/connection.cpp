@@ -57,14 +57,14 @@ constexpr Field kCloseFields[] = {
     CULPRIT_FIELD(close_event, srtt_us, Type::kDurationUs, "smoothed round trip"),
     CULPRIT_FIELD(close_event, min_rtt_us, Type::kDurationUs, "smallest round trip of late"),
 };
-// the service's port is in the key; the other end's port is chance
+// the service's port is in the key; the other end's port is chance, and its address may be one of
+// millions
 constexpr Part kCloseKey[] = {
-    CULPRIT_PART(close_event, flow.netns), CULPRIT_PART(close_event, flow.remote),
-    CULPRIT_PART(close_event, flow.local), CULPRIT_PART(close_event, flow.family),
-    CULPRIT_PART(close_event, owner),      CULPRIT_PART(close_event, role),
-    CULPRIT_PART(close_event, closer),     CULPRIT_PART(close_event, ending),
-    CULPRIT_PART(close_event, last_state), CULPRIT_PART(close_event, service_port),
-    CULPRIT_PART(close_event, had_data),
+    CULPRIT_PART(close_event, flow.netns),   CULPRIT_PART(close_event, flow.local),
+    CULPRIT_PART(close_event, flow.family),  CULPRIT_PART(close_event, owner),
+    CULPRIT_PART(close_event, role),         CULPRIT_PART(close_event, closer),
+    CULPRIT_PART(close_event, ending),       CULPRIT_PART(close_event, last_state),
+    CULPRIT_PART(close_event, service_port), CULPRIT_PART(close_event, had_data),
 };
 constexpr Part kCloseSums[] = {
     CULPRIT_PART(close_event, handshake_ns),   CULPRIT_PART(close_event, established_ns),
