@@ -17,9 +17,10 @@ std::uint64_t Collector::boundary(std::span<const std::byte> record) const {
                                        ? field.offset + offsetof(abi_flow, netns)
                                    : field.type == Type::kNetns ? field.offset
                                                                 : 0;
-        std::uint32_t netns = 0;
-        std::memcpy(&netns, record.data() + offset, offset ? sizeof(netns) : 0);
-        if (const auto read = x_read_ns.find(netns); offset && read != x_read_ns.end())
+        if (!offset)
+            continue;
+        const auto read = x_read_ns.find(value_at<std::uint32_t>(record, offset));
+        if (read != x_read_ns.end())
             return read->second;
     }
     return x_cutting ? x_now.to_ns : x_now.from_ns;

@@ -17,13 +17,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-template <typename T>
-T value_at(std::span<const std::byte> record, std::size_t offset) {
-    T value;
-    std::memcpy(&value, record.data() + offset, sizeof(value));
-    return value;
-}
-
 Json words_json(std::span<const std::byte> record, const Field& field) {
     Json list = Json::array();
     for (std::size_t at = 0; at < field.size; at += 8)

@@ -18,13 +18,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-template <typename T>
-T value_at(std::span<const std::byte> record, std::size_t offset) {
-    T value;
-    std::memcpy(&value, record.data() + offset, sizeof(value));
-    return value;
-}
-
 std::string wall_time(std::span<const std::byte> record, std::int64_t wall_offset_ns) {
     const auto head = value_at<abi_head>(record, 0);
     return rfc3339(static_cast<std::int64_t>(head.when_ns) + wall_offset_ns);

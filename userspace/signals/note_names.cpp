@@ -2,8 +2,6 @@
 // Walks types, never signals.
 #include "signals/note_names.h"
 
-#include <cstring>
-
 namespace culprit {
 
 namespace {
@@ -12,12 +10,6 @@ template <typename Map, typename Key>
 void copy(const Map& from, const Key& key, Map* into) {
     if (const auto it = from.find(key); into && it != from.end())
         into->insert(*it);
-}
-
-std::uint32_t u32_at(std::span<const std::byte> record, std::size_t offset) {
-    std::uint32_t value = 0;
-    std::memcpy(&value, record.data() + offset, sizeof(value));
-    return value;
 }
 
 void note_place(std::uint32_t netns, std::uint32_t ifindex, LiveNames& live, Names* into) {
@@ -32,25 +24,26 @@ void note_names(const Field& field, std::span<const std::byte> record, LiveNames
                 Names* into) {
     switch (field.type) {
     case Type::kFlow:
-        note_place(u32_at(record, field.offset + offsetof(abi_flow, netns)),
-                   u32_at(record, field.offset + offsetof(abi_flow, ifindex)), live, into);
+        note_place(value_at<std::uint32_t>(record, field.offset + offsetof(abi_flow, netns)),
+                   value_at<std::uint32_t>(record, field.offset + offsetof(abi_flow, ifindex)),
+                   live, into);
         break;
     case Type::kDevice:
-        note_place(u32_at(record, field.offset - 4UL), u32_at(record, field.offset), live, into);
+        note_place(value_at<std::uint32_t>(record, field.offset - 4UL),
+                   value_at<std::uint32_t>(record, field.offset), live, into);
         break;
     case Type::kSymbol: {
-        std::uint64_t address = 0;
-        std::memcpy(&address, record.data() + field.offset, sizeof(address));
+        const auto address = value_at<std::uint64_t>(record, field.offset);
         live.note_symbol(address);
         copy(live.all().symbols, address, into ? &into->symbols : nullptr);
         break;
     }
     case Type::kDropReason:
-        copy(live.all().drop_reasons, u32_at(record, field.offset),
+        copy(live.all().drop_reasons, value_at<std::uint32_t>(record, field.offset),
              into ? &into->drop_reasons : nullptr);
         break;
     case Type::kResetReason:
-        copy(live.all().reset_reasons, u32_at(record, field.offset),
+        copy(live.all().reset_reasons, value_at<std::uint32_t>(record, field.offset),
              into ? &into->reset_reasons : nullptr);
         break;
     default:

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <span>
@@ -130,6 +131,14 @@ const Kind* check_record(std::span<const std::byte> record);
 /// The head of an accepted record.
 inline const abi_head& head_of(std::span<const std::byte> record) {
     return *reinterpret_cast<const abi_head*>(record.data());
+}
+
+/// A copy of a member, whatever its alignment.
+template <typename T>
+T value_at(std::span<const std::byte> record, std::size_t offset) {
+    T value;
+    std::memcpy(&value, record.data() + offset, sizeof(value));
+    return value;
 }
 
 template <typename Record>
