@@ -5,9 +5,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-build() {
+build() { # preset [target...]
     cmake --preset "$1"
-    cmake --build --preset "$1" -j2
+    cmake --build --preset "$1" -j2 ${2:+--target "${@:2}"}
 }
 
 tools/install_deps.sh test
@@ -15,7 +15,7 @@ tools/install_deps.sh test
 # A selection such as "-L live" may leave nothing for this pass; without one, nothing to run is an error.
 no_tests=error
 [ $# = 0 ] || no_tests=ignore
-build asan
+build asan unit_tests
 ctest --preset asan -j2 -L unit --no-tests="$no_tests" "$@"
 
 build debug
