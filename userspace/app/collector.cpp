@@ -3,6 +3,8 @@
 // records tell of the same stretch of time.
 #include "app/collector.h"
 
+#include <unistd.h>
+
 #include <cstring>
 
 #include "detect/benign.h"
@@ -10,8 +12,9 @@
 
 namespace culprit {
 
-/// The last moment that was read or cut for the namespace of this record.
-std::uint64_t Collector::boundary(std::span<const std::byte> record) const {
+/// When the counters of this record's namespace were read, in that reading; the reading's own
+/// moment when they were not.
+std::uint64_t Collector::edge_of(const Reading& reading, std::span<const std::byte> record) {
     for (const Field& field : find_kind(head_of(record).kind)->fields) {
         const std::size_t offset = field.type == Type::kFlow
                                        ? field.offset + offsetof(abi_flow, netns)
@@ -19,11 +22,11 @@ std::uint64_t Collector::boundary(std::span<const std::byte> record) const {
                                                                 : 0;
         if (!offset)
             continue;
-        const auto read = x_read_ns.find(value_at<std::uint32_t>(record, offset));
-        if (read != x_read_ns.end())
+        const auto read = reading.netns_ns.find(value_at<std::uint32_t>(record, offset));
+        if (read != reading.netns_ns.end())
             return read->second;
     }
-    return x_cutting ? x_now.to_ns : x_now.from_ns;
+    return reading.when_ns;
 }
 
 void Collector::take(std::span<const std::byte> record) {
@@ -33,12 +36,14 @@ void Collector::take(std::span<const std::byte> record) {
         note_names(field, record, x_names, nullptr);
     if (is_normal_life(kind, record, x_names.all()))
         return;
-    const std::uint64_t edge = boundary(record);
-    const bool before = head_of(record).when_ns <= edge;
-    if (before == x_cutting)
-        x_now.fold(record);
-    else if (x_cutting)
+    // A record may come late: while one CPU is between reserving and submitting, all behind it
+    // wait. So only what is older than the very beginning is left out, and what missed its window
+    // goes to the next one.
+    const std::uint64_t when = head_of(record).when_ns;
+    if (x_cutting && when > edge_of(x_last, record))
         x_later.emplace_back(record.begin(), record.end());
+    else if (when > edge_of(x_start, record))
+        x_now.fold(record);
 }
 
 void Collector::read_all_counters(bool first) {
@@ -59,7 +64,7 @@ void Collector::read_all_counters(bool first) {
                                                    : fresh ? Counters{}
                                                            : *now);
         x_counters[inum] = *now;
-        x_read_ns[inum] = when;
+        x_last.netns_ns[inum] = when;
     }
     for (const auto& [inum, last] : x_counters)
         if (!x_names.netns().contains(inum) && x_gone.insert(inum).second)
@@ -68,7 +73,7 @@ void Collector::read_all_counters(bool first) {
     const auto gone = [&](const auto& known) { return !x_names.netns().contains(known.first); };
     if (x_counters.size() > 2 * kNetnsMax) {
         std::erase_if(x_counters, gone);
-        std::erase_if(x_read_ns, gone);
+        std::erase_if(x_last.netns_ns, gone);
     }
 }
 
@@ -98,7 +103,8 @@ void Collector::add_names(Window& window) {
 void Collector::begin() {
     read_all_counters(true);
     x_now = {};
-    x_now.from_ns = boot_now_ns();
+    x_now.from_ns = x_last.when_ns = boot_now_ns();
+    x_start = x_last;
     x_now.wall_offset_ns = wall_offset_ns();
     x_capture.take_totals(x_now.from_ns, [](std::span<const std::byte>) {});
     x_ledgers = x_capture.ledgers();
@@ -125,11 +131,14 @@ Result<Window> Collector::cut() {
     if (const auto done = drain(); !done)
         return std::unexpected(done.error());
     read_all_counters(false);
-    x_now.to_ns = boot_now_ns();
+    x_now.to_ns = x_last.when_ns = boot_now_ns();
     x_cutting = true;
     x_capture.take_totals(x_now.to_ns,
                           [this](std::span<const std::byte> record) { x_now.fold(record); });
-    const auto done = drain();
+    auto done = drain();
+    usleep(1000); // for those that were not submitted yet
+    if (done)
+        done = drain();
     x_cutting = false;
     if (!done)
         return std::unexpected(done.error());

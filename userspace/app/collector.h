@@ -29,21 +29,26 @@ public:
     Result<Window> cut();
 
 private:
+    /// One pass over the counters of all namespaces.
+    struct Reading {
+        std::uint64_t when_ns = 0;                       // its end
+        std::map<std::uint32_t, std::uint64_t> netns_ns; // when each namespace's were read
+    };
+    static std::uint64_t edge_of(const Reading& reading, std::span<const std::byte> record);
+
     void take(std::span<const std::byte> record);
     Result<void> drain();
     void read_all_counters(bool first);
     void count_lost();
     void add_names(Window& window);
-    std::uint64_t boundary(std::span<const std::byte> record) const;
 
     Capture& x_capture;
     LiveNames& x_names;
     Window x_now;
-    std::vector<std::vector<std::byte>>
-        x_later; // records younger than the end of the window being cut
+    // records younger than the end of the window being cut
+    std::vector<std::vector<std::byte>> x_later;
     bool x_cutting = false;
-    std::map<std::uint32_t, std::uint64_t>
-        x_read_ns;                                // when each namespace's counters were last read
+    Reading x_start, x_last;                      // the first one, and the latest
     std::map<std::uint32_t, Counters> x_counters; // as last read
     std::set<std::uint32_t> x_unread; // namespaces that could not be read when first seen
     std::set<std::uint32_t> x_gone;   // namespaces said to be gone
