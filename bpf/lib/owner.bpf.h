@@ -10,8 +10,8 @@
 #define LISTENERS_MAX 8192
 
 /* struct sock pointer -> abi_socket. A hash and not a socket storage: the first touch of a storage
- * allocates (1.3 us), and tracing programs have none on 5.10. Without preallocation memory follows
- * the number of sockets (about 150 bytes each). Inserted at SYN_SENT, LISTEN, ESTABLISHED, deleted
+ * allocates, and tracing programs have none on 5.10. Without preallocation memory follows
+ * the number of sockets in use. Inserted at SYN_SENT, LISTEN, ESTABLISHED, deleted
  * when the socket is freed. Full: the socket has no owner and no durations, counted in map_full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

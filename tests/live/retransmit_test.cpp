@@ -52,8 +52,7 @@ TEST_CASE("lost data is sent again, by fast retransmit or timer, and adds up",
     }));
     CHECK(culprit.stop() == 0);
     INFO(segments(culprit) << " segments in events, " << expected << " counted");
-    // a train may be counted without its hook having run when the host is loaded; never more than
-    // was counted
+    // on a loaded host a train or two is at times counted and not seen, for a reason not known yet
     CHECK(segments(culprit) <= expected);
     CHECK((segments(culprit) + expected / 50 >= expected || missed));
     const std::set<std::string> known = {"fast", "rto", "tlp"};
