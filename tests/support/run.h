@@ -63,20 +63,6 @@ public:
 
     int wait(double seconds = kDeadlineSeconds) { return x_child->wait(seconds); }
 
-    /// Runs the kernel left out: a program that interrupts itself on one CPU is not run again
-    /// there, and its fact is not seen. Ask while culprit runs.
-    std::uint64_t missed_runs() const {
-        static constexpr std::string_view kLabel = "recursion_misses:\t";
-        std::uint64_t sum = 0;
-        for (const auto& entry :
-             std::filesystem::directory_iterator(fmt::format("/proc/{}/fdinfo", pid()))) {
-            const std::string text = read_file(entry.path().string()).value_or("");
-            if (const std::size_t at = text.find(kLabel); at != std::string::npos)
-                sum += std::stoull(text.substr(at + kLabel.size()));
-        }
-        return sum;
-    }
-
     /// Asks it to stop, as Ctrl-C does; its exit status.
     int stop() {
         ::kill(pid(), SIGINT);
