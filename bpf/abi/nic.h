@@ -6,15 +6,24 @@
 
 #include "event.h"
 
-/* A transmit queue hung. Hook: net_dev_xmit_timeout. */
+enum abi_nic {
+	ABI_NIC_TIMEOUT = 0, /* a transmit queue hung */
+	ABI_NIC_REFUSED = 1, /* the driver dropped the packet it was given */
+	ABI_NIC_BUSY = 2, /* the driver had no room; the packet was kept */
+};
+
+/* A transmission that did not happen. Hooks: net_dev_xmit_timeout, net_dev_xmit. Refused ones are
+ * rate limited per device. */
 struct nic_event {
 	struct abi_head head;
 	__u32 netns;
 	__u32 ifindex;
-	__u32 queue;
-	__u32 pad;
+	__u32 type; /* enum abi_nic */
+	__u32 queue; /* that hung */
+	__u32 result; /* what the driver returned: 1 NET_XMIT_DROP, 16 NETDEV_TX_BUSY .. */
+	__u32 bytes; /* of the packet it did not take */
 };
-ABI_SIZE(struct nic_event, 32);
+ABI_SIZE(struct nic_event, 40);
 
 /* devices map. */
 struct nic_key {
@@ -28,8 +37,9 @@ struct nic_value {
 	__u64 busy; /* NETDEV_TX_BUSY: the packet was kept for later */
 	__u64 timeouts;
 	__u64 polls_full; /* NAPI polls that used their whole budget */
+	__u64 interval; /* of the last event about a refused packet, in units of 64 jiffies */
 };
-ABI_SIZE(struct nic_value, 32);
+ABI_SIZE(struct nic_value, 40);
 
 /* polls map: per CPU, all devices together. */
 struct nic_polls {

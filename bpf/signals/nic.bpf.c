@@ -52,19 +52,51 @@ static __always_inline struct nic_value *device_of(const struct net_device *dev,
 	return value;
 }
 
-/* rc is NETDEV_TX_OK (0) nearly always: that path does nothing. NETDEV_TX_BUSY is 0x10. */
-SEC("?tp_btf/net_dev_xmit")
-int BPF_PROG(nic_xmit, struct sk_buff *skb, int rc, struct net_device *dev)
+static __always_inline void send(struct abi_ledger *ledger, const struct nic_key *key, __u32 type,
+				 __u32 queue, __u32 result, __u32 bytes)
 {
+	struct nic_event event = {
+		.netns = key->netns,
+		.ifindex = key->ifindex,
+		.type = type,
+		.queue = queue,
+		.result = result,
+		.bytes = bytes,
+	};
+
+	record_put(ledger, &event.head, ABI_NIC, sizeof(event));
+}
+
+/* rc is NETDEV_TX_OK (0) nearly always: that path does nothing. The packet may be freed already, so
+ * nothing of it is read. NETDEV_TX_BUSY is 0x10. */
+SEC("?tp_btf/net_dev_xmit")
+int BPF_PROG(nic_xmit, struct sk_buff *skb, int rc, struct net_device *dev, unsigned int len)
+{
+	struct abi_ledger *ledger;
 	struct nic_key key = {};
 	struct nic_value *value;
+	__u64 interval;
+	bool busy = rc == 0x10;
 
 	if (rc == 0 || !dev)
 		return 0;
-	value = device_of(dev, &key);
-	if (!value)
+	ledger = ledger_of(ABI_NIC);
+	if (!ledger)
 		return 0;
-	count_one(rc == 0x10 ? &value->busy : &value->refused);
+	count_one(&ledger->seen);
+	value = device_of(dev, &key);
+	if (!value) {
+		count_one(&ledger->filtered);
+		return 0;
+	}
+	interval = rate_interval();
+	count_one(busy ? &value->busy : &value->refused);
+	if (!wanted(ABI_NIC) || value->interval == interval) {
+		count_one(&ledger->limited);
+		return 0;
+	}
+	value->interval = interval;
+	send(ledger, &key, busy ? ABI_NIC_BUSY : ABI_NIC_REFUSED, 0, rc, len);
 	return 0;
 }
 
@@ -75,7 +107,6 @@ int BPF_PROG(nic_timeout, struct net_device *dev, int queue)
 	struct abi_ledger *ledger = ledger_of(ABI_NIC);
 	struct nic_key key = {};
 	struct nic_value *value;
-	struct nic_event *event;
 
 	if (!ledger || !dev)
 		return 0;
@@ -86,18 +117,10 @@ int BPF_PROG(nic_timeout, struct net_device *dev, int queue)
 		return 0;
 	}
 	count_one(&value->timeouts);
-	if (!wanted(ABI_NIC)) {
+	if (wanted(ABI_NIC))
+		send(ledger, &key, ABI_NIC_TIMEOUT, queue, 0, 0);
+	else
 		count_one(&ledger->limited);
-		return 0;
-	}
-	event = record_begin(ledger, ABI_NIC, bpf_ktime_get_boot_ns(), sizeof(*event));
-	if (!event)
-		return 0;
-	event->netns = key.netns;
-	event->ifindex = key.ifindex;
-	event->queue = queue;
-	event->pad = 0;
-	record_send(event, sizeof(*event));
 	return 0;
 }
 

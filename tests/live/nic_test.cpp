@@ -30,6 +30,29 @@ TEST_CASE("packets a device does not take are counted for it", "[nic_test]") {
     CHECK(refused == kCount);
 }
 
+TEST_CASE("a refused packet is an event, and a flood of them is not a flood of events",
+          "[nic_test]") {
+    constexpr std::size_t kCount = 200;
+    const WiredNs ns;
+    ns.b.shell("ip link set " + ns.b.device + " mtu 600");
+    Culprit culprit = watch({"nic", "--netns", ns.a.netns(), "--dev", ns.a.device});
+    culprit.wait_until_watching();
+    ns.a.in([&] { send_udp(ns.b.v4, 4444, kCount, 1200); });
+    const Json event = culprit.await(is("nic")).at(0);
+    CHECK(culprit.stop() == 0);
+    CHECK(event["type"] == "refused");
+    CHECK(event["netns"] == ns.a.inum());
+    CHECK(event["device"] == ns.a.device);
+    CHECK(event["result"] == 1); // NET_XMIT_DROP
+    CHECK(event["bytes"] == 1200 + 8 + 20 + 14);
+    const Json counts = culprit.lines().back()["kinds"]["nic"];
+    INFO(counts.dump());
+    CHECK(counts["shown"] < kCount);
+    // other devices' refusals of the host may be among the seen and filtered
+    CHECK(counts["shown"].get<std::uint64_t>() + counts["limited"].get<std::uint64_t>() == kCount);
+    CHECK(counts["seen"] == kCount + counts["filtered"].get<std::uint64_t>());
+}
+
 TEST_CASE("a healthy device refuses nothing", "[nic_test]") {
     const WiredNs ns;
     const SaveFile save;

@@ -117,7 +117,9 @@ std::vector<std::byte> a_nic() {
     auto record = make<nic_event>(kWhen, 1);
     record.netns = kNetns;
     record.ifindex = 2;
-    record.queue = 5;
+    record.type = ABI_NIC_REFUSED;
+    record.result = 1;
+    record.bytes = 1242;
     return copy(record);
 }
 

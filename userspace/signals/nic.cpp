@@ -13,13 +13,19 @@ namespace culprit {
 
 namespace {
 
+constexpr const char* kTypes[] = {"timeout", "refused", "busy"};
+
 constexpr Field kEventFields[] = {
     CULPRIT_FIELD(nic_event, netns, Type::kNetns, "network namespace"),
-    CULPRIT_FIELD(nic_event, ifindex, Type::kDevice, "device whose transmit queue hung"),
-    CULPRIT_FIELD(nic_event, queue, Type::kNumber, "its number"),
+    CULPRIT_FIELD(nic_event, ifindex, Type::kDevice, "device that did not transmit"),
+    CULPRIT_NAMED(nic_event, type,
+                  "hung transmit queue, packet dropped by the driver, or kept for later", kTypes),
+    CULPRIT_FIELD(nic_event, queue, Type::kNumber, "queue that hung"),
+    CULPRIT_FIELD(nic_event, result, Type::kNumber, "what the driver returned"),
+    CULPRIT_FIELD(nic_event, bytes, Type::kBytes, "size of the packet it did not take"),
 };
 constexpr Part kEventKey[] = {CULPRIT_PART(nic_event, netns), CULPRIT_PART(nic_event, ifindex),
-                              CULPRIT_PART(nic_event, queue)};
+                              CULPRIT_PART(nic_event, type), CULPRIT_PART(nic_event, queue)};
 
 constexpr Field kTotalFields[] = {
     CULPRIT_FIELD(nic_total, netns, Type::kNetns, "network namespace; - for all polls together"),
@@ -39,8 +45,9 @@ constexpr Part kTotalSums[] = {
     CULPRIT_PART(nic_total, polls),    CULPRIT_PART(nic_total, packets),
 };
 
-constexpr Kind kNic = {
-    ABI_NIC, "nic", "hung transmit queues", sizeof(nic_event), true, kEventFields, kEventKey, {}};
+constexpr Kind kNic = {ABI_NIC,           "nic", "transmissions that did not happen",
+                       sizeof(nic_event), true,  kEventFields,
+                       kEventKey,         {}};
 constexpr Kind kNicTotal = {
     ABI_NIC_TOTAL,     "nic_total", "what devices refused, and how full receive polls ran",
     sizeof(nic_total), false,       kTotalFields,
