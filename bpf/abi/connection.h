@@ -30,7 +30,7 @@ struct connect_event {
 	__u32 result; /* enum abi_result */
 	__u32 error; /* errno, positive; 0 when none is known */
 };
-ABI_SIZE(struct connect_event, 128);
+ABI_SIZE(struct connect_event, 152);
 
 enum abi_closer {
 	ABI_CLOSER_UNKNOWN = 0, /* it began to close before our start */
@@ -71,7 +71,7 @@ struct close_event {
 	__u16 service_port; /* the server's port: local for a server, remote for a client */
 	__u16 pad;
 };
-ABI_SIZE(struct close_event, 192);
+ABI_SIZE(struct close_event, 216);
 
 /* owners map: struct sock pointer -> this. See bpf/lib/owner.bpf.h. */
 struct abi_socket {
@@ -83,7 +83,7 @@ struct abi_socket {
 	__u8 closer;
 	__u8 pad[6];
 };
-ABI_SIZE(struct abi_socket, 72);
+ABI_SIZE(struct abi_socket, 96);
 
 /* listeners map: where a server's connections get their owner from. */
 struct abi_listener_key {
@@ -98,6 +98,6 @@ struct abi_listener {
 	__u32 sockets; /* listening sockets on this port */
 	__u32 shared; /* 1: by more than one process, so no owner is inherited */
 };
-ABI_SIZE(struct abi_listener, 48);
+ABI_SIZE(struct abi_listener, 72);
 
 #endif

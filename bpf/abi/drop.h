@@ -20,7 +20,7 @@ struct drop_event {
 	__u8 tcp_flags;
 	__u8 pad[5];
 };
-ABI_SIZE(struct drop_event, 136);
+ABI_SIZE(struct drop_event, 160);
 
 /* drops map: per CPU, one counter per key; exact whatever the rate. */
 struct drop_key {

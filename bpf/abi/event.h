@@ -54,6 +54,8 @@ enum abi_provenance {
 	ABI_OWNER_LISTENER = 1, /* inherited from the listening socket */
 	ABI_OWNER_HOLDER = 2, /* found by walking the tasks' file tables at start */
 	ABI_OWNER_CREATOR = 3, /* called connect() or listen() while we watched */
+	ABI_OWNER_WRITER = 4, /* sent its FIN or reset: closed it, or shut it down */
+	ABI_OWNER_READER = 5, /* read from it */
 };
 
 /* The process a socket belongs to. tgid is 0 when provenance is unknown. */
@@ -65,8 +67,14 @@ struct abi_owner {
 	__u32 provenance; /* enum abi_provenance */
 	char comm[ABI_COMM_BYTES]; /* of the thread group leader; bytes as the process set them:
 				      hostile */
+	__u32 tid; /* the thread that was seen with the socket; 0 when it was found by a walk */
+	__u32 pad;
+	char thread[ABI_COMM_BYTES]; /* its name; hostile */
 };
-ABI_SIZE(struct abi_owner, 40);
+ABI_SIZE(struct abi_owner, 64);
+
+/* The bytes of an owner that tell processes apart; the thread is only an example. */
+#define ABI_OWNER_IDENTITY 40
 
 /* Per kind and CPU. Exact: seen == submitted + ring_full + filtered + limited. */
 struct abi_ledger {

@@ -44,7 +44,7 @@ struct qdisc_event {
 	__u32 parent;
 	char id[16];
 };
-ABI_SIZE(struct qdisc_event, 152);
+ABI_SIZE(struct qdisc_event, 176);
 
 /* What userspace makes of one queue at each tick. */
 struct qdisc_total {

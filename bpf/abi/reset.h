@@ -20,6 +20,6 @@ struct reset_event {
 	__u32 reason_known; /* 0: this kernel or this direction gives none */
 	__u32 tcp_state; /* of the socket; 0 when the reset answers a packet without socket */
 };
-ABI_SIZE(struct reset_event, 120);
+ABI_SIZE(struct reset_event, 144);
 
 #endif

@@ -34,6 +34,6 @@ struct retransmit_event {
 	__u32 srtt_us; /* 0 when never measured */
 	__u32 cwnd; /* segments */
 };
-ABI_SIZE(struct retransmit_event, 176);
+ABI_SIZE(struct retransmit_event, 200);
 
 #endif

@@ -63,11 +63,12 @@ static __always_inline void comm_copy(char *to, const char *from)
 
 /* The running task's process. Only for hooks that run in the context of the system call in
  * question. */
-static __always_inline void owner_from_current(struct abi_owner *owner)
+static __always_inline void owner_from_current(struct abi_owner *owner, __u32 provenance)
 {
 	owner_clear(owner);
 	owner->tgid = bpf_get_current_pid_tgid() >> 32;
-	owner->provenance = ABI_OWNER_CREATOR;
+	owner->tid = (__u32)bpf_get_current_pid_tgid();
+	owner->provenance = provenance;
 	if (bpf_core_enum_value_exists(enum bpf_func_id___young,
 				       BPF_FUNC_get_current_task_btf___young)) {
 		struct task_struct *task = bpf_get_current_task_btf(), *leader = task->group_leader;
@@ -76,6 +77,7 @@ static __always_inline void owner_from_current(struct abi_owner *owner)
 			return;
 		owner->start_ns = leader->start_boottime;
 		comm_copy(owner->comm, leader->comm);
+		comm_copy(owner->thread, task->comm);
 	} else if (config.probe_reads) {
 		/* 5.10: the helper returns a number, so a probe read is the only way; under
 		 * lockdown=confidentiality the process has only its number */
@@ -83,6 +85,7 @@ static __always_inline void owner_from_current(struct abi_owner *owner)
 
 		owner->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 		BPF_CORE_READ_INTO(&owner->comm, task, group_leader, comm);
+		BPF_CORE_READ_INTO(&owner->thread, task, comm);
 	}
 }
 
@@ -115,6 +118,8 @@ static __always_inline void owner_from_listener(struct abi_owner *owner, __u32 n
 	}
 	*owner = listener->owner;
 	owner->provenance = ABI_OWNER_LISTENER;
+	owner->tid = 0;
+	__builtin_memset(owner->thread, 0, sizeof(owner->thread));
 }
 
 static __always_inline int listener_add(const struct abi_owner *owner, __u32 netns, __u16 port)

@@ -29,7 +29,7 @@ static __always_inline void opened(const struct sock *sk, __u8 role)
 {
 	struct abi_socket socket = {};
 
-	owner_from_current(&socket.owner);
+	owner_from_current(&socket.owner, ABI_OWNER_CREATOR);
 	socket.owner.cgroup_id = cgroup_of(sk);
 	socket.opened_ns = bpf_ktime_get_boot_ns();
 	socket.role = role;

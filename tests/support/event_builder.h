@@ -86,6 +86,8 @@ inline abi_owner process(std::string_view comm, std::uint32_t tgid,
     owner.tgid = tgid;
     owner.provenance = provenance;
     std::memcpy(owner.comm, comm.data(), std::min(comm.size(), sizeof(owner.comm)));
+    owner.tid = tgid + 1;
+    std::memcpy(owner.thread, "worker-1", 8);
     return owner;
 }
 
@@ -106,6 +108,9 @@ std::vector<std::byte> filled_record(const Kind& kind, std::uint64_t when_ns,
         }
         if (field.type == Type::kFlow)
             record[field.offset + offsetof(abi_flow, pad)] = std::byte{0};
+        if (field.type == Type::kOwner)
+            std::memset(record.data() + field.offset + offsetof(abi_owner, pad), 0,
+                        sizeof(abi_owner::pad));
     }
     return record;
 }

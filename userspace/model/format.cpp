@@ -113,7 +113,8 @@ std::string tcp_flags(std::uint32_t flags) {
 }
 
 const char* provenance(std::uint32_t value) {
-    static constexpr const char* kNames[] = {"unknown", "listener", "holder", "creator"};
+    static constexpr const char* kNames[] = {"unknown", "listener", "holder",
+                                             "creator", "writer",   "reader"};
     return value < std::size(kNames) ? kNames[value] : "unknown";
 }
 

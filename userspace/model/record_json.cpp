@@ -42,6 +42,8 @@ void flow_json(const abi_flow& flow, const Names& names, Json& into) {
 void owner_json(const abi_owner& owner, Json& into) {
     into["pid"] = owner.tgid ? Json(owner.tgid) : Json(nullptr);
     into["comm"] = owner.tgid ? Json(safe_text(until_nul(owner.comm))) : Json(nullptr);
+    into["tid"] = owner.tid ? Json(owner.tid) : Json(nullptr);
+    into["thread"] = owner.tid ? Json(safe_text(until_nul(owner.thread))) : Json(nullptr);
     into["cgroup_id"] = owner.cgroup_id ? Json(owner.cgroup_id) : Json(nullptr);
     into["provenance"] = provenance(owner.provenance);
 }
@@ -76,8 +78,9 @@ Json raw_flow(const abi_flow& f) {
 }
 
 Json raw_owner(const abi_owner& o) {
-    return Json::array(
-        {o.tgid, o.start_ns, o.cgroup_id, o.provenance, safe_text({o.comm, sizeof(o.comm)})});
+    return Json::array({o.tgid, o.start_ns, o.cgroup_id, o.provenance,
+                        safe_text({o.comm, sizeof(o.comm)}), o.tid,
+                        safe_text({o.thread, sizeof(o.thread)})});
 }
 
 bool put_text(std::span<std::byte> record, std::size_t offset, std::size_t size,
@@ -107,15 +110,18 @@ bool put_flow(std::span<std::byte> record, const Field& field, const Json& from)
 
 bool put_owner(std::span<std::byte> record, const Field& field, const Json& from) {
     abi_owner o{};
-    if (from.size() != 5)
+    if (from.size() != 7)
         return false;
     o.tgid = exact_number<decltype(o.tgid)>(from[0]);
     o.start_ns = exact_number<decltype(o.start_ns)>(from[1]);
     o.cgroup_id = exact_number<decltype(o.cgroup_id)>(from[2]);
     o.provenance = exact_number<decltype(o.provenance)>(from[3]);
+    o.tid = exact_number<decltype(o.tid)>(from[5]);
     std::memcpy(record.data() + field.offset, &o, sizeof(o));
     return put_text(record, field.offset + offsetof(abi_owner, comm), sizeof(o.comm),
-                    from[4].get<std::string>());
+                    from[4].get<std::string>()) &&
+           put_text(record, field.offset + offsetof(abi_owner, thread), sizeof(o.thread),
+                    from[6].get<std::string>());
 }
 
 bool put_field(std::span<std::byte> record, const Field& field, const Json& from) {

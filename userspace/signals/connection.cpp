@@ -27,7 +27,7 @@ constexpr Part kConnectKey[] = {
     CULPRIT_PART(connect_event, flow.remote),
     CULPRIT_PART(connect_event, flow.remote_port),
     CULPRIT_PART(connect_event, flow.family),
-    CULPRIT_PART(connect_event, owner),
+    CULPRIT_OWNER_PART(connect_event, owner),
     CULPRIT_PART(connect_event, result),
     CULPRIT_PART(connect_event, error),
 };
@@ -61,7 +61,7 @@ constexpr Field kCloseFields[] = {
 // millions
 constexpr Part kCloseKey[] = {
     CULPRIT_PART(close_event, flow.netns),   CULPRIT_PART(close_event, flow.local),
-    CULPRIT_PART(close_event, flow.family),  CULPRIT_PART(close_event, owner),
+    CULPRIT_PART(close_event, flow.family),  CULPRIT_OWNER_PART(close_event, owner),
     CULPRIT_PART(close_event, role),         CULPRIT_PART(close_event, closer),
     CULPRIT_PART(close_event, ending),       CULPRIT_PART(close_event, last_state),
     CULPRIT_PART(close_event, service_port), CULPRIT_PART(close_event, had_data),

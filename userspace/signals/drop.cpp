@@ -27,7 +27,7 @@ constexpr Field kDropFields[] = {
 };
 constexpr Part kDropKey[] = {
     CULPRIT_PART(drop_event, flow),
-    CULPRIT_PART(drop_event, owner),
+    CULPRIT_OWNER_PART(drop_event, owner),
     CULPRIT_PART(drop_event, reason),
     CULPRIT_PART(drop_event, location),
 };

@@ -25,9 +25,9 @@ constexpr Field kEventFields[] = {
     CULPRIT_FIELD(qdisc_event, backlog_pkts, Type::kNumber, "packets left in the queue"),
 };
 constexpr Part kEventKey[] = {
-    CULPRIT_PART(qdisc_event, flow.netns), CULPRIT_PART(qdisc_event, flow.ifindex),
-    CULPRIT_PART(qdisc_event, handle),     CULPRIT_PART(qdisc_event, parent),
-    CULPRIT_PART(qdisc_event, owner),
+    CULPRIT_PART(qdisc_event, flow.netns),  CULPRIT_PART(qdisc_event, flow.ifindex),
+    CULPRIT_PART(qdisc_event, handle),      CULPRIT_PART(qdisc_event, parent),
+    CULPRIT_OWNER_PART(qdisc_event, owner),
 };
 constexpr Part kEventSums[] = {CULPRIT_PART(qdisc_event, sojourn_ns)};
 constexpr Part kEventMaxima[] = {CULPRIT_PART(qdisc_event, backlog_bytes),

@@ -22,7 +22,7 @@ constexpr Field kFields[] = {
 constexpr Part kKey[] = {
     CULPRIT_PART(reset_event, flow.netns),  CULPRIT_PART(reset_event, flow.local),
     CULPRIT_PART(reset_event, flow.remote), CULPRIT_PART(reset_event, flow.family),
-    CULPRIT_PART(reset_event, owner),       CULPRIT_PART(reset_event, direction),
+    CULPRIT_OWNER_PART(reset_event, owner), CULPRIT_PART(reset_event, direction),
     CULPRIT_PART(reset_event, reason),      CULPRIT_PART(reset_event, tcp_state),
 };
 

@@ -33,7 +33,7 @@ constexpr Field kFields[] = {
 };
 constexpr Part kKey[] = {
     CULPRIT_PART(retransmit_event, flow),
-    CULPRIT_PART(retransmit_event, owner),
+    CULPRIT_OWNER_PART(retransmit_event, owner),
     CULPRIT_PART(retransmit_event, type),
     CULPRIT_PART(retransmit_event, error),
 };

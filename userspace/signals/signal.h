@@ -165,6 +165,8 @@ Value sum_percpu(const std::byte* values, std::size_t cpus, std::size_t stride) 
     { #member, type, offsetof(record, member), sizeof(record::member), help }
 #define CULPRIT_NAMED(record, member, help, names)                                                 \
     { #member, Type::kNamed, offsetof(record, member), sizeof(record::member), help, names }
+#define CULPRIT_OWNER_PART(record, member)                                                         \
+    { offsetof(record, member), ABI_OWNER_IDENTITY }
 #define CULPRIT_PART(record, member)                                                               \
     { offsetof(record, member), sizeof(record::member) }
 
