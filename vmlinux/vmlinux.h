@@ -34,6 +34,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_HASH = 5,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
@@ -104,8 +105,13 @@ struct sock_common {
 	int skc_bound_dev_if;
 };
 
+typedef struct {
+	int owned;
+} socket_lock_t;
+
 struct sock {
 	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
 	struct sock_cgroup_data sk_cgrp_data;
 	u16 sk_protocol;
 	u16 sk_type;
@@ -216,11 +222,15 @@ struct napi_struct {
 };
 
 /* tasks */
+struct mm_struct;
+
 struct task_struct {
 	int tgid;
 	char comm[16];
 	struct task_struct *group_leader;
 	u64 start_boottime;
+	unsigned int flags;
+	struct mm_struct *mm;
 };
 
 struct file;

@@ -16,7 +16,7 @@ enum abi_filter {
 	ABI_FILTER_DEV = 1 << 6,
 };
 
-#define ABI_HOOKS_MAX 4
+#define ABI_HOOKS_MAX 8
 #define ABI_RING_BYTES (2 * 1024 * 1024)
 #define ABI_RING_WAKE_BYTES                                                                        \
 	(ABI_RING_BYTES / 8) /* unread bytes at which the reader is woken before its next tick */
@@ -42,6 +42,6 @@ struct abi_config {
 	__u32 samples; /* drop: samples per key, CPU and interval; 0 = no limit */
 	__u32 sample_mask; /* qdisc: one packet in (mask + 1) is timed */
 };
-ABI_SIZE(struct abi_config, 112);
+ABI_SIZE(struct abi_config, 128);
 
 #endif

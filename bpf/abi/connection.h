@@ -81,7 +81,8 @@ struct abi_socket {
 	__u64 closing_ns; /* 0 not yet */
 	__u8 role;
 	__u8 closer;
-	__u8 pad[6];
+	__u8 used; /* 1: its owner was seen reading */
+	__u8 pad[5];
 };
 ABI_SIZE(struct abi_socket, 96);
 

@@ -37,6 +37,9 @@
 /* include/net/inet_connection_sock.h */
 #define ICSK_TIME_LOSS_PROBE 5
 
+/* include/linux/sched.h */
+#define PF_KTHREAD 0x00200000
+
 /* include/uapi/asm-generic/errno.h */
 #define EBUSY 16
 #define EAGAIN 11

@@ -5,7 +5,7 @@
 #include "connection.h"
 #include "ending.bpf.h"
 #include "filter.bpf.h"
-#include "owner.bpf.h"
+#include "learn.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -34,9 +34,11 @@ static __always_inline void opened(const struct sock *sk, __u8 role)
 	socket.opened_ns = bpf_ktime_get_boot_ns();
 	socket.role = role;
 	remember((__u64)sk, &socket);
-	if (role == ABI_ROLE_LISTENER)
-		refused(listener_add(&socket.owner, netns_of_common(&sk->__sk_common),
-				     sk->__sk_common.skc_num));
+	if (role != ABI_ROLE_LISTENER)
+		return;
+	learn_server(socket.owner.tgid);
+	refused(listener_add(&socket.owner, netns_of_common(&sk->__sk_common),
+			     sk->__sk_common.skc_num));
 }
 
 static __always_inline void connect_result(const struct sock *sk, const struct abi_socket *known,
@@ -82,8 +84,7 @@ static __always_inline void established(const struct sock *sk, int oldstate)
 	fresh.established_ns = now;
 	fresh.role = oldstate == TCP_SYN_SENT ? ABI_ROLE_CLIENT : ABI_ROLE_SERVER;
 	if (fresh.role == ABI_ROLE_SERVER)
-		owner_from_listener(&fresh.owner, netns_of_common(&sk->__sk_common),
-				    sk->__sk_common.skc_num);
+		inherit(&fresh.owner, netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num);
 	remember(key, &fresh);
 }
 
@@ -92,6 +93,8 @@ static __always_inline void closing(const struct sock *sk, __u8 closer)
 	__u64 key = (__u64)sk;
 	struct abi_socket *known = bpf_map_lookup_elem(&owners, &key);
 
+	if (closer == ABI_CLOSER_LOCAL)
+		learn_closer(sk, known);
 	if (known && !known->closing_ns) {
 		known->closing_ns = bpf_ktime_get_boot_ns();
 		known->closer = closer;
@@ -111,7 +114,7 @@ static __always_inline void closed(const struct sock *sk, const struct abi_socke
 	flow_from_tcp(&event.flow, tp);
 	owner_from_sock(&event.owner, sk, true);
 	if (!known) {
-		owner_from_listener(&event.owner, event.flow.netns, event.flow.local_port);
+		inherit(&event.owner, event.flow.netns, event.flow.local_port);
 		event.owner.cgroup_id = cgroup_of(sk);
 	}
 	if (!record_matches(ledger, &event.flow, &event.owner))
@@ -151,6 +154,9 @@ static __always_inline void gone(const struct sock *sk, int oldstate)
 			listener_remove(netns_of_common(&sk->__sk_common),
 					bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport));
 	} else if (oldstate != TCP_CLOSE) {
+		/* an abort from outside (ss -K) has an error: net/ipv4/tcp.c: tcp_abort() */
+		if (!sk->sk_err && (oldstate == TCP_ESTABLISHED || oldstate == TCP_CLOSE_WAIT))
+			learn_closer(sk, known);
 		closed(sk, known, now, oldstate);
 	}
 }
@@ -176,6 +182,9 @@ int BPF_PROG(connection_state, const struct sock *sk, int oldstate, int newstate
 	case TCP_FIN_WAIT1:
 		closing(sk, ABI_CLOSER_LOCAL);
 		break;
+	case TCP_LAST_ACK:
+		closing(sk, ABI_CLOSER_LOCAL);
+		break;
 	case TCP_CLOSE_WAIT:
 		closing(sk, ABI_CLOSER_REMOTE);
 		break;
@@ -186,14 +195,27 @@ int BPF_PROG(connection_state, const struct sock *sk, int oldstate, int newstate
 	return 0;
 }
 
+/* Each piece of data a process takes (net/ipv4/tcp_input.c: tcp_rcv_space_adjust()). */
+SEC("?tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(connection_read, struct sock *sk)
+{
+	learn_reader(sk);
+	return 0;
+}
+
 /* The socket is about to be freed (net/ipv4/tcp_ipv4.c: tcp_v4_destroy_sock()). Not at CLOSE: an
  * aborting socket sends its reset after that, and the reset wants its owner. */
 SEC("?tp_btf/tcp_destroy_sock")
 int BPF_PROG(connection_free, struct sock *sk)
 {
-	__u64 key = (__u64)sk;
+	learn_forget(sk);
+	return 0;
+}
 
-	bpf_map_delete_elem(&owners, &key);
+SEC("?tp_btf/sched_process_fork")
+int BPF_PROG(connection_fork, struct task_struct *parent, struct task_struct *child)
+{
+	learn_fork(parent, child);
 	return 0;
 }
 
@@ -202,45 +224,10 @@ int BPF_PROG(connection_free, struct sock *sk)
 SEC("?iter/task_file")
 int connection_walk(struct bpf_iter__task_file *ctx)
 {
-	struct task_struct *task = ctx->task, *leader;
+	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
-	struct abi_socket socket = {};
-	struct abi_socket *known;
-	struct socket *sock;
-	struct sock *sk;
-	__u64 key;
 
-	if (!task || !file)
-		return 0;
-	sock = bpf_sock_from_file(file);
-	if (!sock)
-		return 0;
-	sk = sock->sk;
-	if (!sk || sk->sk_protocol != IPPROTO_TCP ||
-	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
-		return 0;
-	key = (__u64)sk;
-	leader = task->group_leader;
-	if (!leader || sk->__sk_common.skc_state == TCP_CLOSE)
-		return 0;
-	/* the first task that holds it counts; that several hold a listening socket is remembered
-	 */
-	known = bpf_map_lookup_elem(&owners, &key);
-	if (known) {
-		if (known->role == ABI_ROLE_LISTENER && known->owner.tgid != (__u32)task->tgid)
-			listener_share(netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num);
-		return 0;
-	}
-	socket.owner.tgid = task->tgid;
-	socket.owner.start_ns = leader->start_boottime;
-	comm_copy(socket.owner.comm, leader->comm);
-	socket.owner.provenance = ABI_OWNER_HOLDER;
-	socket.owner.cgroup_id = cgroup_of(sk);
-	if (sk->__sk_common.skc_state == TCP_LISTEN) {
-		socket.role = ABI_ROLE_LISTENER;
-		listener_add(&socket.owner, netns_of_common(&sk->__sk_common),
-			     sk->__sk_common.skc_num);
-	}
-	bpf_map_update_elem(&owners, &key, &socket, BPF_NOEXIST);
+	if (task && file)
+		walk_file(task, file);
 	return 0;
 }

@@ -122,7 +122,7 @@ TEST_CASE("both ends of a graceful close have role, closer, bytes and owner", "[
     CHECK(right["closer"] == "remote");
     CHECK(right["pid"] == server.pid());
     CHECK(right["comm"] == "ct-server");
-    CHECK(right["provenance"] == "listener");
+    CHECK(right["provenance"] == "reader");
     CHECK(left["local"] == end_text(ns.a.v4, port));
     CHECK(left["local"] == right["remote"]);
     CHECK(left["remote"] == right["local"]);
@@ -176,7 +176,7 @@ TEST_CASE("a server older than culprit owns the connections it accepts later",
     CHECK(client.wait() == 0);
     CHECK(event["pid"] == server.pid());
     CHECK(event["comm"] == "ct-old-server");
-    CHECK(event["provenance"] == "listener");
+    CHECK(event["provenance"] == "reader");
     CHECK(event["role"] == "server");
 }
 
@@ -203,6 +203,6 @@ TEST_CASE("a connection older than culprit is owned by the process that holds it
     CHECK(client.wait() == 0);
     CHECK(event["pid"] == client.pid());
     CHECK(event["comm"] == "ct-old-client");
-    CHECK(event["provenance"] == "holder");
+    CHECK(event["provenance"] == "writer");
     CHECK(event["role"] == "unknown");
 }

@@ -84,6 +84,9 @@ constexpr const Kind* kKinds[] = {&kConnect, &kClose};
 constexpr Hook kHooks[] = {
     {"inet_sock_set_state", "connection_state", true, ""},
     {"tcp_destroy_sock", "connection_free", true, ""},
+    {"tcp_rcv_space_adjust", "connection_read", false,
+     "the process that reads an accepted connection is not learnt"},
+    {"sched_process_fork", "connection_fork", false, "a server that forks workers stands for them"},
     {kTaskFileIterator, "connection_walk", false,
      "sockets older than culprit have no owner (needs bpf_sock_from_file, Linux 5.11)"},
 };
