@@ -35,6 +35,7 @@ Window random_window(std::mt19937_64& random, std::size_t rows) {
         }
     for (int i = 0; i < 3; i++) {
         NetnsCounters& counters = w.counters[static_cast<std::uint32_t>(random())];
+        counters.gauges.set(random() % kGaugeNames.size(), random());
         for (std::uint64_t& value : counters.growth)
             value = random() % 2 ? random() : 0;
         counters.error = random_name(random);

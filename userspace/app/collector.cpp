@@ -46,6 +46,18 @@ void Collector::take(std::span<const std::byte> record) {
         x_now.fold(record);
 }
 
+/// Limits seldom change, and another namespace's cost a visit.
+Gauges Collector::gauges_of(const Netns& netns, std::uint64_t now) {
+    constexpr std::uint64_t kLimitsNs = 30'000'000'000;
+    auto& [read_ns, gauges] = x_limits[netns.inum];
+    if (!read_ns || now - read_ns > kLimitsNs) {
+        gauges = read_limits(netns);
+        read_ns = now;
+    }
+    gauges.update(read_gauges(netns));
+    return gauges;
+}
+
 void Collector::read_all_counters(bool first) {
     x_names.refresh();
     for (const auto& [inum, netns] : x_names.netns()) {
@@ -63,6 +75,7 @@ void Collector::read_all_counters(bool first) {
         x_now.counters[inum].growth = growth(*now, began   ? x_counters[inum]
                                                    : fresh ? Counters{}
                                                            : *now);
+        x_now.counters[inum].gauges = gauges_of(netns, when);
         x_counters[inum] = *now;
         x_last.netns_ns[inum] = when;
     }
@@ -74,6 +87,7 @@ void Collector::read_all_counters(bool first) {
     if (x_counters.size() > 2 * kNetnsMax) {
         std::erase_if(x_counters, gone);
         std::erase_if(x_last.netns_ns, gone);
+        std::erase_if(x_limits, gone);
     }
 }
 

@@ -39,6 +39,7 @@ private:
     void take(std::span<const std::byte> record);
     Result<void> drain();
     void read_all_counters(bool first);
+    Gauges gauges_of(const Netns& netns, std::uint64_t now);
     void count_lost();
     void add_names(Window& window);
 
@@ -52,6 +53,7 @@ private:
     std::map<std::uint32_t, Counters> x_counters; // as last read
     std::set<std::uint32_t> x_unread; // namespaces that could not be read when first seen
     std::set<std::uint32_t> x_gone;   // namespaces said to be gone
+    std::map<std::uint32_t, std::pair<std::uint64_t, Gauges>> x_limits; // and when they were read
     Ledgers x_ledgers;
 };
 

@@ -111,6 +111,23 @@ Result<void> run_in_netns(const std::string& path, const std::function<void()>& 
     return {};
 }
 
+Result<void> in_netns(const Netns& netns, const std::function<void()>& work) {
+    bool there = true;
+    const auto enter = [&] {
+        // its path may lead elsewhere by now
+        there = inum_of("/proc/thread-self/ns/net") == netns.inum;
+        if (there)
+            work();
+    };
+    if (netns.inum == own_netns()) {
+        enter();
+        return {};
+    }
+    if (const auto entered = run_in_netns(netns.path, enter); !entered)
+        return entered;
+    return there ? Result<void>() : fail(Code::kFailed, "the namespace is gone");
+}
+
 Result<Counters> read_counters(const Netns& netns) {
     // the process may have moved or its PID may be another's by now: only trust it while it is
     // still in there
@@ -120,15 +137,32 @@ Result<Counters> read_counters(const Netns& netns) {
             return counters;
     }
     Result<Counters> counters = fail(Code::kFailed, "not read");
-    const auto entered = run_in_netns(netns.path, [&] {
-        if (inum_of("/proc/thread-self/ns/net") == netns.inum)
-            counters = read_counters_at("/proc/thread-self/net");
-        else
-            counters = fail(Code::kFailed, "the namespace is gone");
-    });
+    const auto entered =
+        in_netns(netns, [&] { counters = read_counters_at("/proc/thread-self/net"); });
     if (!entered)
         return std::unexpected(entered.error());
     return counters;
+}
+
+Gauges read_gauges(const Netns& netns) {
+    Gauges gauges;
+    const auto read = [&](const std::string& net) {
+        const auto text = read_file(net + "/sockstat");
+        if (text)
+            parse_sockstat(*text, gauges);
+        return text.has_value();
+    };
+    if (!netns.proc.empty() && inum_of(netns.proc + "/ns/net") == netns.inum &&
+        read(netns.proc + "/net"))
+        return gauges;
+    (void)in_netns(netns, [&] { read("/proc/thread-self/net"); });
+    return gauges;
+}
+
+Gauges read_limits(const Netns& netns) {
+    Gauges gauges;
+    (void)in_netns(netns, [&] { read_limits(gauges); });
+    return gauges;
 }
 
 Result<std::map<std::uint32_t, std::string>> read_devices(const Netns& netns) {

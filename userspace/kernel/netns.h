@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernel/counters.h"
+#include "kernel/gauges.h"
 #include "util/result.h"
 
 namespace culprit {
@@ -34,9 +35,16 @@ std::uint32_t own_netns();
 /// where it is.
 Result<void> run_in_netns(const std::string& path, const std::function<void()>& work);
 
+/// The same for a listed one; an error when it is gone. Runs here when this thread is in it.
+Result<void> in_netns(const Netns& netns, const std::function<void()>& work);
+
 /// Counters of one namespace: read through a process that lives there when there is one (needs no
 /// capability).
 Result<Counters> read_counters(const Netns& netns);
+
+/// What it has now, and its limits; limits of another namespace need CAP_SYS_ADMIN.
+Gauges read_gauges(const Netns& netns);
+Gauges read_limits(const Netns& netns);
 
 /// ifindex -> device name in that namespace.
 Result<std::map<std::uint32_t, std::string>> read_devices(const Netns& netns);

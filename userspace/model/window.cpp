@@ -107,6 +107,7 @@ void Window::merge(const Window& later) {
         NetnsCounters& ours = counters[netns];
         for (std::size_t i = 0; i < ours.growth.size(); i++)
             ours.growth[i] += theirs.growth[i];
+        ours.gauges.update(theirs.gauges);
         if (!theirs.error.empty())
             ours.error = theirs.error;
     }

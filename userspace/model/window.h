@@ -66,6 +66,7 @@ struct Row {
 /// What the kernel counted in one namespace while the window was open.
 struct NetnsCounters {
     Counters growth{};
+    Gauges gauges;     // at the end of the window
     std::string error; // why there are none; empty when there are
     bool operator==(const NetnsCounters&) const = default;
 };

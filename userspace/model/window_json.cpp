@@ -102,6 +102,9 @@ NetnsCounters counters_from(const Json& from) {
     for (const auto& [name, value] : from.at("growth").items())
         if (const auto index = find_counter(name))
             counters.growth[*index] = exact_number<std::uint64_t>(value);
+    for (const auto& [name, value] : from.at("gauges").items())
+        if (const auto index = find_gauge(name))
+            counters.gauges.set(*index, exact_number<std::uint64_t>(value));
     return counters;
 }
 
@@ -145,8 +148,14 @@ std::string window_to_json(const Window& window) {
         for (std::size_t i = 0; i < kCounterNames.size(); i++)
             if (counters.growth[i])
                 growth[std::string(kCounterNames[i])] = counters.growth[i];
-        json["counters"].push_back(
-            {{"netns", netns}, {"error", safe_text(counters.error)}, {"growth", growth}});
+        Json gauges = Json::object();
+        for (std::size_t i = 0; i < kGaugeNames.size(); i++)
+            if (const auto value = counters.gauges.at(i))
+                gauges[std::string(kGaugeNames[i])] = *value;
+        json["counters"].push_back({{"netns", netns},
+                                    {"error", safe_text(counters.error)},
+                                    {"growth", growth},
+                                    {"gauges", gauges}});
     }
     for (const auto& [id, lost] : window.lost)
         if (const Kind* kind = find_kind(id))

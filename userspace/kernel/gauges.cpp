@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// sockstat has lines of pairs: "TCP: inuse 3 orphan 0 tw 17 alloc 5 mem 1".
+#include "kernel/gauges.h"
+
+#include <algorithm>
+#include <sstream>
+#include <string>
+
+#include "util/text.h"
+
+namespace culprit {
+
+void Gauges::update(const Gauges& newer) {
+    for (std::size_t i = 0; i < x_values.size(); i++)
+        if (newer.x_values[i] != kGaugeUnknown)
+            x_values[i] = newer.x_values[i];
+}
+
+std::optional<std::size_t> find_gauge(std::string_view name) {
+    const auto it = std::ranges::find(kGaugeNames, name);
+    if (it == kGaugeNames.end())
+        return std::nullopt;
+    return static_cast<std::size_t>(it - kGaugeNames.begin());
+}
+
+void parse_sockstat(std::string_view text, Gauges& into) {
+    std::istringstream lines{std::string(text)};
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words(line);
+        std::string group, name, value;
+        words >> group;
+        while (group == "TCP:" && words >> name >> value) {
+            const auto index = find_gauge("TCP." + name);
+            const auto number = to_number(value);
+            if (index && number)
+                into.set(*index, *number);
+        }
+    }
+}
+
+void read_limits(Gauges& into) {
+    const auto set = [&](std::string_view name, const std::string& text) {
+        if (const auto number = to_number(text))
+            into.set(*find_gauge(name), *number);
+    };
+    const auto words = [](const std::string& path) {
+        std::istringstream text(read_file(path).value_or(""));
+        std::string first, second;
+        text >> first >> second;
+        return std::pair(first, second);
+    };
+    for (const char* name : {"tcp_max_tw_buckets", "tcp_max_orphans", "tcp_tw_reuse",
+                             "tcp_fin_timeout", "tcp_max_syn_backlog"})
+        set(name, words(std::string("/proc/sys/net/ipv4/") + name).first);
+    set("somaxconn", words("/proc/sys/net/core/somaxconn").first);
+    const auto [low, high] = words("/proc/sys/net/ipv4/ip_local_port_range");
+    set("ip_local_port_range.low", low);
+    set("ip_local_port_range.high", high);
+}
+
+} // namespace culprit
