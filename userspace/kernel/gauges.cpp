@@ -6,6 +6,7 @@
 #include <sstream>
 #include <string>
 
+#include "kernel/features.h"
 #include "util/text.h"
 
 namespace culprit {
