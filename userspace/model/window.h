@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernel/counters.h"
+#include "kernel/gauges.h"
 #include "kernel/names.h"
 #include "signals/signal.h"
 
