@@ -124,6 +124,9 @@ void Window::merge(const Window& later) {
     names.symbols.insert(later.names.symbols.begin(), later.names.symbols.end());
     names.devices.insert(later.names.devices.begin(), later.names.devices.end());
     names.netns.insert(later.names.netns.begin(), later.names.netns.end());
+    names.cgroups.insert(later.names.cgroups.begin(), later.names.cgroups.end());
+    for (const auto& [key, process] : later.names.processes)
+        update(names.processes[key], process);
 }
 
 void History::add(Window window) {

@@ -29,7 +29,9 @@ std::string without(const std::string& capability) {
         return "devices of other network namespaces have no names, namespaces without process no "
                "counters";
     if (capability == "CAP_SYS_PTRACE")
-        return "network namespaces of other users' processes are not found";
+        return "network namespaces and program files of other users' processes are not found";
+    if (capability == "CAP_DAC_READ_SEARCH")
+        return "cgroups of processes that are gone have no path";
     if (capability == "CAP_SYSLOG")
         return "places in the kernel are addresses without names";
     return "what needs it does not work";
