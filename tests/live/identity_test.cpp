@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "kernel/cgroup.h"
+#include "kernel/names_live.h"
 #include "support/catch.h"
 #include "support/cgroup.h"
 #include "support/run.h"
@@ -31,6 +32,20 @@ TEST_CASE("the id of a cgroup gives its path, and none when it is gone", "[ident
     CHECK(tree.path(id).empty());
     CHECK(tree.path(0).empty());
     CHECK(tree.path(1) == "/");
+}
+
+TEST_CASE("memory does not grow with the number of processes and cgroups", "[identity_test]") {
+    need_root();
+    LiveNames names{Features{}};
+    constexpr std::uint32_t kMany = 10'000, kNoPid = 1 << 23; // PIDs end at 1 << 22
+    for (std::uint32_t i = 1; i <= kMany; i++) {
+        names.note_process({kNoPid + i, kMany});
+        names.note_cgroup(~0ULL - i);
+    }
+    CHECK(names.all().processes.size() <= 4096);
+    CHECK(names.all().cgroups.size() <= 4096);
+    CHECK(names.all().processes.at({kNoPid + kMany, kMany}).exited);
+    CHECK(names.all().cgroups.at(~0ULL - kMany).empty());
 }
 
 TEST_CASE("a process in a container is shown with container and program", "[identity_test]") {

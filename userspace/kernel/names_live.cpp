@@ -91,6 +91,13 @@ void LiveNames::note_process(const ProcessKey& key) {
         update(x_names.processes[key], *process);
 }
 
+void LiveNames::look_again() {
+    for (auto& [key, process] : x_names.processes)
+        if (!process.exited)
+            if (const auto now = read_process("/proc", key))
+                update(process, *now);
+}
+
 void LiveNames::note_cgroup(std::uint64_t id) {
     if (!id || x_names.cgroups.contains(id))
         return;

@@ -26,6 +26,8 @@ public:
     void note_device(std::uint32_t netns, std::uint32_t ifindex);
     void note_process(const ProcessKey& key);
     void note_cgroup(std::uint64_t id);
+    /// Looks every known process up again: which of them are gone by now?
+    void look_again();
 
     /// The namespaces as last listed; refresh() lists them again.
     const std::map<std::uint32_t, Netns>& netns() const { return x_netns; }
