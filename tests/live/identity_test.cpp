@@ -98,12 +98,13 @@ TEST_CASE("after exec the new name and program are shown", "[identity_test]") {
     must(::pipe2(go, O_CLOEXEC) == 0, "make a pipe");
     const UniqueFd waits(go[0]), goes(go[1]);
     Child client(ns.a.path(), "ct-before", [&](const Tell&) {
-        constexpr int kKept = 9;
-        UniqueFd fd = connect_to(ns.b.v4, server.port());
-        must(::dup2(fd.get(), kKept) == kKept, "keep the socket over exec");
-        fd = {};
+        constexpr int kKept = 9; // a shell's redirection knows one digit
+        const UniqueFd fd = connect_to(ns.b.v4, server.port());
         char byte = 0;
         must(::read(waits.get(), &byte, 1) == 1, "wait for the word");
+        // first to where it is not 9 already, which dup2() would leave to be closed by exec
+        const UniqueFd elsewhere(::fcntl(fd.get(), F_DUPFD_CLOEXEC, kKept + 1));
+        must(::dup2(elsewhere.get(), kKept) == kKept, "keep the socket over exec");
         // names are looked up again after a second; the process must live while it is closed
         ::execl("/bin/sh", "sh", "-c", "sleep 1.2; exec 9>&-; kill -STOP $$", nullptr);
         return 127;

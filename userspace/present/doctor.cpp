@@ -64,10 +64,11 @@ std::string kernel_text(const DoctorReport& report, const Style& style) {
 }
 
 std::string capabilities_text(const DoctorReport& report, const Style& style) {
+    constexpr std::size_t kColumn = 22;
     std::string out = '\n' + paint("CAPABILITIES", Paint::kBold, style.color) + '\n';
     for (const auto& [name, effective] : report.features.capabilities)
-        out += wrap(pad("  " + name, 18), yes_no(effective != 0, without(name), style), 18,
-                    style.width);
+        out += wrap(pad("  " + name, kColumn), yes_no(effective != 0, without(name), style),
+                    kColumn, style.width);
     return out;
 }
 
