@@ -2,6 +2,7 @@
 // Does each filter let through what it names and nothing else? Two clients, two servers, one of
 // each wanted.
 #include "support/catch.h"
+#include "support/cgroup.h"
 #include "support/run.h"
 #include "support/traffic.h"
 
@@ -16,15 +17,18 @@ struct Setting {
     Server other_server{ns.b, "ct-other-srv", Serve::kEcho, ns.b.v6};
 };
 
-/// Runs `watch connect` with these arguments while both clients connect; true when only the wanted
-/// one was shown.
-void check_filter(const Setting& s, const Culprit::Arguments& filter) {
+/// Runs `watch connect` with these arguments while both clients connect: only the wanted one may be
+/// shown. With a cgroup, the wanted one is in it and the other in the one above.
+void check_filter(const Setting& s, const Culprit::Arguments& filter,
+                  const ContainerCgroup* cgroup = nullptr) {
     Culprit::Arguments arguments = {"connect"};
     arguments.insert(arguments.end(), filter.begin(), filter.end());
     Culprit culprit = watch(arguments);
     culprit.wait_until_watching();
     const auto client = [&](const char* comm, const std::string& host, std::uint16_t port) {
         Child child(s.ns.a.path(), comm, [&](const Tell&) {
+            if (cgroup)
+                host == s.ns.b.v4 ? cgroup->join() : cgroup->join_outer();
             short_connections(host, port, 5, 10);
             return 0;
         });
@@ -77,6 +81,14 @@ TEST_CASE("--pid shows that process only", "[filter_test]") {
     const auto shown = culprit.await(is("connect"), 5);
     CHECK(culprit.stop() == 0);
     CHECK(std::ranges::all_of(shown, [&](const Json& e) { return e["pid"] == client.pid(); }));
+}
+
+TEST_CASE("--cgroup shows the processes of that cgroup only", "[filter_test]") {
+    need_root();
+    const ContainerCgroup cgroup;
+    const Setting s;
+    check_filter(s, {"--cgroup", cgroup.path()}, &cgroup);
+    check_filter(s, {"--cgroup", std::to_string(cgroup.id())}, &cgroup);
 }
 
 TEST_CASE("--dev shows drops of that device only, and counts what it left out", "[filter_test]") {

@@ -95,8 +95,9 @@ TEST_CASE("names come from the running kernel, else the number shows", "[format_
 }
 
 TEST_CASE("hostile names of processes and devices are made safe", "[format_test]") {
-    CHECK(owner_name(process("a\x1b[31mb", 42)) == "a\\x1b[31mb (pid 42)");
-    CHECK(owner_name(abi_owner{}) == "unknown process");
+    CHECK(owner_name(process("a\x1b[31mb", 42), {}) == "a\\x1b[31mb (pid 42)");
+    CHECK(owner_name(abi_owner{}, {}) == "unknown process");
+    CHECK(owner_name(process("sh", 4242), fake_names()) == "curl (pid 4242)");
     Names names;
     names.devices[{1, 2}] = "x\x1b\n";
     CHECK(device(1, 2, names) == "x\\x1b\\x0a");

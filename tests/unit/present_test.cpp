@@ -173,8 +173,8 @@ TEST_CASE("the verdict's JSON has every key of the contract", "[present_test]") 
                              "first_seen", "count", "rate_per_s", "evidence", "advice", "verify"}));
     CHECK(finding.at("confidence") == 0.0);
     CHECK(finding.at("verify") == "culprit diagnose --only conn-refused --for 30s");
-    CHECK(has_keys(finding.at("culprit"),
-                   {"pid", "comm", "exe", "cgroup", "container", "netns", "provenance"}));
+    CHECK(has_keys(finding.at("culprit"), {"pid", "comm", "exe", "cmdline", "cgroup", "container",
+                                           "unit", "started", "exited", "netns", "provenance"}));
     CHECK(has_keys(finding.at("where"), {"local", "remote", "device", "kernel", "reason"}));
     CHECK(has_keys(finding.at("evidence").at(0), {"text", "value", "unit", "source"}));
     CHECK(has_keys(finding.at("advice").at(0), {"text", "command"}));
@@ -198,6 +198,70 @@ TEST_CASE("nobody to blame is not the same as an unknown process", "[present_tes
     const std::string text = verdict_text(sick(), kPlain);
     CHECK(text.find("who:   no process is to blame") != std::string::npos);
     CHECK(text.find("who:   unknown process, in cgroup id:77") != std::string::npos);
+}
+
+TEST_CASE("the culprit is shown as it was seen last", "[present_test]") {
+    Verdict verdict = sick();
+    verdict.findings[0].culprit->owner.start_ns = 5'000'000'000;
+    const std::string id(64, 'a');
+    Process& process = verdict.names.processes[{42, 5'000'000'000}];
+    process = {"java", "/opt/jdk/bin/java", "java -jar shop.jar",
+               "/system.slice/docker-" + id + ".scope", true};
+    const Json who = Json::parse(verdict_json(verdict)).at("findings").at(0).at("culprit");
+    CHECK(who.at("comm") == "java");
+    CHECK(who.at("exe") == process.exe);
+    CHECK(who.at("cmdline") == process.cmdline);
+    CHECK(who.at("cgroup") == process.cgroup);
+    CHECK(who.at("container") == "docker://" + id);
+    CHECK(who.at("unit").is_null());
+    CHECK(who.at("started") == "2023-11-14T22:13:25.000Z");
+    CHECK(who.at("exited") == true);
+    CHECK(verdict_text(verdict, kPlain)
+              .find("who:   java (pid 42), creator of the socket\n"
+                    "          /opt/jdk/bin/java, docker://aaaaaaaaaaaa, exited\n") !=
+          std::string::npos);
+    process.cgroup = "/system.slice/shop.service";
+    process.exited = false;
+    CHECK(
+        verdict_text(verdict, kPlain).find("\n          /opt/jdk/bin/java, unit shop.service\n") !=
+        std::string::npos);
+}
+
+TEST_CASE("what is not known of a culprit is null, not false", "[present_test]") {
+    const Json findings = Json::parse(verdict_json(sick())).at("findings");
+    for (const char* key : {"exe", "cmdline", "container", "unit", "started", "exited"}) {
+        CAPTURE(key);
+        CHECK(findings.at(0).at("culprit").at(key).is_null());
+        CHECK(findings.at(2).at("culprit").at(key).is_null());
+    }
+}
+
+TEST_CASE("the cgroup of an unknown process tells its container", "[present_test]") {
+    Verdict verdict = sick();
+    const std::string id(64, 'a');
+    verdict.names.cgroups[77] = "/docker/" + id;
+    const Json who = Json::parse(verdict_json(verdict)).at("findings").at(2).at("culprit");
+    CHECK(who.at("pid").is_null());
+    CHECK(who.at("comm").is_null());
+    CHECK(who.at("cgroup") == "/docker/" + id);
+    CHECK(who.at("container") == "docker://" + id);
+}
+
+TEST_CASE("hostile bytes of a process reach neither text nor JSON", "[present_test]") {
+    Verdict verdict = sick();
+    const std::string hostile = kHostile;
+    verdict.findings[0].culprit->owner.start_ns = 7;
+    verdict.names.processes[{42, 7}] = {hostile, hostile, hostile, "/" + hostile + ".service",
+                                        false};
+    verdict.names.cgroups[77] = hostile;
+    CHECK(harmless(verdict_text(verdict, kPlain)));
+    CHECK(harmless(verdict_json(verdict)));
+    connect_event event{};
+    event.head = {1'000'000, ABI_CONNECT, sizeof(event), 0};
+    event.owner = verdict.findings[0].culprit->owner;
+    const Kind& kind = *find_kind(ABI_CONNECT);
+    CHECK(harmless(event_text(kind, bytes_of(event), verdict.names, 0, kPlain)));
+    CHECK(harmless(event_json(kind, bytes_of(event), verdict.names, 0)));
 }
 
 TEST_CASE("a summary says what was lost", "[present_test]") {

@@ -45,6 +45,10 @@ Window random_window(std::mt19937_64& random, std::size_t rows) {
         w.names.symbols[random()] = random_name(random);
         w.names.devices[{number, static_cast<std::uint32_t>(random())}] = random_name(random);
         w.names.netns[number] = random_name(random);
+        w.names.processes[{number, random()}] = {random_name(random), random_name(random),
+                                                 random_name(random), random_name(random),
+                                                 random() % 2 == 0};
+        w.names.cgroups[random()] = random_name(random);
     }
     return w;
 }
@@ -188,4 +192,19 @@ TEST_CASE("a number that does not fit its field is refused", "[window_json_test]
         CHECK_FALSE(window_from_json(replaced(text, "\"cpu\":0", "\"cpu\":" + std::string(wrong))));
         CHECK_FALSE(window_from_json(replaced(text, ",40000,", "," + std::string(wrong) + ",")));
     }
+}
+
+TEST_CASE("a process that is damaged is refused", "[window_json_test]") {
+    const std::string text = window_to_json(small_window());
+    const std::string key = "[4242,4242000000000,\"curl\",";
+    for (const std::string_view wrong :
+         {"[4294967296,4242000000000,\"curl\",", "[-1,4242000000000,\"curl\",",
+          "[4242,1.5,\"curl\",", "[4242,4242000000000,7,", "[4242,4242000000000,\"\\\\x1\",",
+          "[4242,\"curl\","}) {
+        CAPTURE(wrong);
+        CHECK_FALSE(window_from_json(replaced(text, key, wrong)));
+    }
+    CHECK_FALSE(window_from_json(replaced(text, ".scope\",false]", ".scope\",0]")));
+    CHECK_FALSE(window_from_json(replaced(text, ".scope\",false]", ".scope\"]")));
+    CHECK_FALSE(window_from_json(replaced(text, "[77,\"", "[\"77\",\"")));
 }

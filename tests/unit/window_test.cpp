@@ -175,6 +175,36 @@ TEST_CASE("merging adds rows, counters and losses and joins the time", "[window_
     CHECK(sum.names.symbols.size() == 2);
 }
 
+TEST_CASE("merging takes over the latest of a process, and what was known before it exited",
+          "[window_test]") {
+    Window a, b, c;
+    a.names.processes[{42, 7}] = {.comm = "sh", .exe = "/bin/sh"};
+    b.names.processes[{42, 7}] = {.comm = "curl", .exe = "/usr/bin/curl"};
+    c.names.processes[{42, 7}] = {.exited = true};
+    c.names.processes[{42, 8}] = {.comm = "other"};
+    a.merge(b);
+    a.merge(c);
+    const Process wanted{.comm = "curl", .exe = "/usr/bin/curl", .exited = true};
+    CHECK(a.names.processes.at({42, 7}) == wanted);
+    CHECK(a.names.processes.at({42, 8}).comm == "other");
+}
+
+TEST_CASE("names of processes and cgroups stay bounded", "[window_test]") {
+    Window sum;
+    for (std::uint32_t second = 0; second < 100; second++) {
+        Window w;
+        for (std::uint32_t i = 1; i <= 100; i++) {
+            w.names.processes[{i, second}] = {.comm = "short"};
+            w.names.cgroups[second * 100 + i] = "/short";
+        }
+        w.names.processes[{1, 0}] = {.comm = "long"};
+        sum.merge(w);
+    }
+    CHECK(sum.names.processes.size() == kNamesMax);
+    CHECK(sum.names.cgroups.size() == kNamesMax);
+    CHECK(sum.names.processes.at({1, 0}).comm == "long");
+}
+
 TEST_CASE("merging with an empty window changes nothing", "[window_test]") {
     const Window w = window(1, {1000, 1001});
     CHECK(merged(Window{}, w) == w);

@@ -140,7 +140,7 @@ Result<void> Collector::drain() {
     return {};
 }
 
-Result<Window> Collector::cut() {
+Result<Window> Collector::cut(bool last) {
     // records of before the reading first: what comes from now on is the edge
     if (const auto done = drain(); !done)
         return std::unexpected(done.error());
@@ -158,6 +158,10 @@ Result<Window> Collector::cut() {
         return std::unexpected(done.error());
     count_lost();
     add_names(x_now);
+    if (last) {
+        x_names.look_again();
+        x_now.names.processes = x_names.all().processes;
+    }
     Window cut = std::move(x_now);
     x_now = {};
     x_now.from_ns = cut.to_ns;

@@ -25,8 +25,9 @@ public:
     void begin();
     /// Waits for records at most timeout_ms; they go to the window under way.
     Result<std::size_t> poll(int timeout_ms);
-    /// Ends the window under way and begins the next.
-    Result<Window> cut();
+    /// Ends the window under way and begins the next. The last one names the processes of all, as
+    /// they are at the end.
+    Result<Window> cut(bool last);
 
 private:
     /// One pass over the counters of all namespaces.

@@ -64,7 +64,7 @@ Result<void> collect(const Options& options, Session& session, History& history)
         last = stop_requested || boot_now_ns() >= until;
         if (!last && boot_now_ns() < window_end)
             continue;
-        auto window = collector.cut();
+        auto window = collector.cut(last);
         if (!window)
             return std::unexpected(window.error());
         if (save.is_open() && !(save << window_to_json(*window) << '\n'))

@@ -66,7 +66,7 @@ std::vector<Finding> detect_conn_refused(const Facts& facts) {
                         .severity = share >= 0.9 ? Severity::kCritical : Severity::kWarning};
         finding.confidence = 0.95;
         finding.title = fmt::format("{} is refused by {}: nobody listens there",
-                                    owner_name(a.party.owner), a.to);
+                                    owner_name(a.party.owner, facts.total.names), a.to);
         finding.culprit = a.party;
         finding.where = {.remote = a.to, .netns = a.party.netns};
         finding.first_ns = a.first_ns;

@@ -88,7 +88,8 @@ std::vector<Finding> detect_connect_timeout(const Facts& facts) {
                         .severity = a.ok ? Severity::kWarning : Severity::kCritical};
         finding.confidence = a.ok ? 0.8 : 0.9;
         finding.title = fmt::format("{} gets {} answer when it connects to {}",
-                                    owner_name(a.party.owner), a.ok ? "late or no" : "no", to);
+                                    owner_name(a.party.owner, facts.total.names),
+                                    a.ok ? "late or no" : "no", to);
         add_party(finding.affected, a.party); // it suffers; who drops its packets is not known here
         finding.where = {.remote = to, .netns = a.party.netns};
         finding.first_ns = a.first_ns;

@@ -135,13 +135,13 @@ std::uint32_t sender_netns(const Place& place) {
     return most == place.again.end() ? 0 : most->first;
 }
 
-std::string title_of(const Place& place, const std::string& what, bool hurts) {
+std::string title_of(const Place& place, const std::string& what, bool hurts, const Names& names) {
     if (!hurts)
         return fmt::format("this host drops packets nobody is seen to miss: {}", what);
     if (place.affected.empty())
         return fmt::format("this host drops packets that are needed: {}", what);
     return fmt::format("this host drops packets of {}{}: {}",
-                       owner_name(place.affected.front().owner),
+                       owner_name(place.affected.front().owner, names),
                        place.affected.size() > 1 ? " and others" : "", what);
 }
 
@@ -204,7 +204,7 @@ std::vector<Finding> detect_local_drop(const Facts& facts) {
             finding.where.device.clear();
         const std::string what =
             fmt::format("{} at {}", finding.where.reason, finding.where.kernel);
-        finding.title = title_of(place, what, flows || sockets);
+        finding.title = title_of(place, what, flows || sockets, total.names);
         finding.severity = !flows && !sockets ? Severity::kInfo
                            : place.syn_conversations || place.segs_again >= 100
                                ? Severity::kCritical

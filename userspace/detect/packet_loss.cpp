@@ -96,7 +96,7 @@ Finding describe(const Loser& loser, const NetnsLoss& loss, double ratio, double
     const std::string peer = loser.peers.size() == 1 ? loser.peers.begin()->first
                                                      : fmt::format("{} peers", loser.peers.size());
     finding.title = fmt::format("{} loses {} of its segments beyond this host, towards {}",
-                                owner_name(loser.party.owner), percent(ratio), peer);
+                                owner_name(loser.party.owner, total.names), percent(ratio), peer);
     add_party(finding.affected, loser.party);
     finding.where.remote = loser.peers.size() == 1 ? peer : "";
     finding.where.netns = loser.party.netns;

@@ -59,7 +59,7 @@ std::map<Key, Service> collect(const Window& total) {
     return found;
 }
 
-Finding describe(const Service& s, double rate) {
+Finding describe(const Service& s, double rate, const Names& names) {
     const bool ours = s.sent >= s.received;
     const std::uint64_t resets = ours ? s.sent : s.received;
     Finding finding{.id = "rst-storm"};
@@ -67,10 +67,10 @@ Finding describe(const Service& s, double rate) {
         double(resets) >= 0.8 * double(s.ended) ? Severity::kCritical : Severity::kWarning;
     finding.confidence = ours ? 0.9 : 0.8;
     const std::string service = fmt::format("{} port {}", s.server ? "its own" : "remote", s.port);
-    finding.title =
-        ours ? fmt::format("{} resets its connections ({})", owner_name(s.party.owner), service)
-             : fmt::format("peers reset the connections of {} ({})", owner_name(s.party.owner),
-                           service);
+    finding.title = ours ? fmt::format("{} resets its connections ({})",
+                                       owner_name(s.party.owner, names), service)
+                         : fmt::format("peers reset the connections of {} ({})",
+                                       owner_name(s.party.owner, names), service);
     if (ours)
         finding.culprit = s.party;
     else
@@ -117,13 +117,13 @@ std::vector<Finding> detect_rst_storm(const Facts& facts) {
     for (const auto& [key, s] : services)
         if (enough(s.sent, s)) {
             resetting.insert(s.port);
-            findings.push_back(describe(s, rate(s.sent)));
+            findings.push_back(describe(s, rate(s.sent), facts.total.names));
         }
     for (const auto& [key, s] : services) {
         if (!enough(s.received, s) || s.received <= s.sent)
             continue;
         if (!resetting.contains(s.port))
-            findings.push_back(describe(s, rate(s.received)));
+            findings.push_back(describe(s, rate(s.received), facts.total.names));
         else
             for (Finding& finding : findings)
                 if (finding.where.local.ends_with(fmt::format(":{}", s.port)) ||

@@ -9,17 +9,6 @@
 
 namespace culprit {
 
-namespace {
-
-std::string_view take(std::string_view& rest, char until) {
-    const std::size_t at = std::min(rest.find(until), rest.size());
-    const std::string_view head = rest.substr(0, at);
-    rest.remove_prefix(std::min(at + 1, rest.size()));
-    return head;
-}
-
-} // namespace
-
 std::optional<std::size_t> find_counter(std::string_view name) {
     const auto it = std::ranges::find(kCounterNames, name);
     if (it == kCounterNames.end())
@@ -29,16 +18,16 @@ std::optional<std::size_t> find_counter(std::string_view name) {
 
 void parse_counters(std::string_view text, Counters& into) {
     while (!text.empty()) {
-        std::string_view names = take(text, '\n');
-        std::string_view values = take(text, '\n');
-        const std::string group(take(names, ':'));
-        if (take(values, ':') != group)
+        std::string_view names = take_until(text, '\n');
+        std::string_view values = take_until(text, '\n');
+        const std::string group(take_until(names, ':'));
+        if (take_until(values, ':') != group)
             return;
-        take(names, ' ');
-        take(values, ' ');
+        take_until(names, ' ');
+        take_until(values, ' ');
         while (!names.empty() && !values.empty()) {
-            const auto index = find_counter(group + "." + std::string(take(names, ' ')));
-            const auto value = to_number(take(values, ' '));
+            const auto index = find_counter(group + "." + std::string(take_until(names, ' ')));
+            const auto value = to_number(take_until(values, ' '));
             if (index && value)
                 into[*index] = *value;
         }

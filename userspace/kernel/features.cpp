@@ -78,11 +78,13 @@ std::string read_lockdown() {
 }
 
 void read_capabilities(Features& features) {
-    static constexpr std::pair<const char*, int> kWanted[] = {{"CAP_BPF", CAP_BPF},
-                                                              {"CAP_PERFMON", CAP_PERFMON},
-                                                              {"CAP_SYS_ADMIN", CAP_SYS_ADMIN},
-                                                              {"CAP_SYS_PTRACE", CAP_SYS_PTRACE},
-                                                              {"CAP_SYSLOG", CAP_SYSLOG}};
+    static constexpr std::pair<const char*, int> kWanted[] = {
+        {"CAP_BPF", CAP_BPF},
+        {"CAP_PERFMON", CAP_PERFMON},
+        {"CAP_SYS_ADMIN", CAP_SYS_ADMIN},
+        {"CAP_SYS_PTRACE", CAP_SYS_PTRACE},
+        {"CAP_SYSLOG", CAP_SYSLOG},
+        {"CAP_DAC_READ_SEARCH", CAP_DAC_READ_SEARCH}};
     const std::string status = read_file("/proc/self/status").value_or("");
     const std::size_t at = status.find("CapEff:");
     const std::uint64_t mask =

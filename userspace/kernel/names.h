@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "kernel/process.h"
+
 namespace culprit {
 
 struct Names {
@@ -18,6 +20,8 @@ struct Names {
         devices; // (netns, ifindex) -> name
     std::map<std::uint32_t, std::string>
         netns; // inode number -> "blue"; only those that have a name
+    std::map<ProcessKey, Process> processes;
+    std::map<std::uint64_t, std::string> cgroups; // id -> path; empty when it could not be learnt
 
     bool operator==(const Names&) const = default;
 };

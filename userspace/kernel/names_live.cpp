@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Caches are bounded: symbols by the number of drop locations in a kernel, devices by kDevicesMax.
+// Caches are bounded: symbols by the number of drop locations in a kernel, devices by kDevicesMax,
+// processes and cgroups by kOwnersMax.
 #include "kernel/names_live.h"
+
+#include <algorithm>
+#include <vector>
 
 #include "util/time.h"
 
@@ -10,7 +14,9 @@ namespace {
 
 constexpr std::size_t kDevicesMax = 16384;
 constexpr std::size_t kSymbolsMax = 16384;
+constexpr std::size_t kOwnersMax = 4096;
 constexpr std::uint64_t kAskAgainNs = 5'000'000'000;
+constexpr std::uint64_t kLookAgainNs = 1'000'000'000;
 
 } // namespace
 
@@ -53,6 +59,52 @@ void LiveNames::note_device(std::uint32_t netns, std::uint32_t ifindex) {
         x_missing.clear();
     if (!x_names.devices.contains(key))
         x_missing[key] = now;
+}
+
+/// Full: the half that was met longest ago goes. What is met again is looked up again; only of
+/// those that exited nothing more can be learnt then, and their records' own names remain.
+void LiveNames::forget_processes() {
+    std::vector<std::uint64_t> times;
+    for (const auto& [key, when] : x_looked_ns)
+        times.push_back(when);
+    const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+    std::ranges::nth_element(times, middle);
+    std::erase_if(x_looked_ns, [&](const auto& looked) { return looked.second <= *middle; });
+    std::erase_if(x_names.processes,
+                  [&](const auto& known) { return !x_looked_ns.contains(known.first); });
+}
+
+void LiveNames::note_process(const ProcessKey& key) {
+    if (!x_sees_processes || !key.first || !key.second)
+        return;
+    const std::uint64_t now = boot_now_ns();
+    const auto looked = x_looked_ns.find(key);
+    if (looked != x_looked_ns.end() && now - looked->second < kLookAgainNs)
+        return;
+    if (looked == x_looked_ns.end() && x_looked_ns.size() >= kOwnersMax)
+        forget_processes();
+    x_looked_ns[key] = now;
+    const auto known = x_names.processes.find(key);
+    if (known != x_names.processes.end() && known->second.exited)
+        return;
+    if (const auto process = read_process("/proc", key))
+        update(x_names.processes[key], *process);
+}
+
+void LiveNames::look_again() {
+    for (auto& [key, process] : x_names.processes)
+        if (!process.exited)
+            if (const auto now = read_process("/proc", key))
+                update(process, *now);
+}
+
+void LiveNames::note_cgroup(std::uint64_t id) {
+    if (!id || x_names.cgroups.contains(id))
+        return;
+    // full: all are forgotten, and looked up again when met again
+    if (x_names.cgroups.size() >= kOwnersMax)
+        x_names.cgroups.clear();
+    x_names.cgroups[id] = x_cgroups.path(id);
 }
 
 } // namespace culprit

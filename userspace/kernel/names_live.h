@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Looks names up in the running kernel, once each, and keeps them.
+// Looks names up in the running kernel and keeps them; those of processes change, so they are
+// looked up again.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <string>
 
+#include "kernel/cgroup.h"
 #include "kernel/features.h"
 #include "kernel/names.h"
 #include "kernel/netns.h"
@@ -22,17 +24,26 @@ public:
 
     void note_symbol(std::uint64_t address);
     void note_device(std::uint32_t netns, std::uint32_t ifindex);
+    void note_process(const ProcessKey& key);
+    void note_cgroup(std::uint64_t id);
+    /// Looks every known process up again: which of them are gone by now?
+    void look_again();
 
     /// The namespaces as last listed; refresh() lists them again.
     const std::map<std::uint32_t, Netns>& netns() const { return x_netns; }
     void refresh();
 
 private:
+    void forget_processes();
+
     Names x_names;
     Symbols x_symbols;
     std::map<std::uint32_t, Netns> x_netns;
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t>
         x_missing; // device asked for in vain, and when
+    bool x_sees_processes = sees_host_processes();
+    std::map<ProcessKey, std::uint64_t> x_looked_ns; // when each process was looked up last
+    CgroupTree x_cgroups;
 };
 
 } // namespace culprit

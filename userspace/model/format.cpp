@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "model/identity.h"
 #include "util/text.h"
 
 namespace culprit {
@@ -157,10 +158,10 @@ std::string duration(std::uint64_t ns) {
                            : fmt::format("{:.0f}s", value / 1e9);
 }
 
-std::string owner_name(const abi_owner& owner) {
+std::string owner_name(const abi_owner& owner, const Names& names) {
     if (!owner.tgid)
         return "unknown process";
-    return fmt::format("{} (pid {})", safe_text(until_nul(owner.comm)), owner.tgid);
+    return fmt::format("{} (pid {})", safe_text(latest_comm(owner, names)), owner.tgid);
 }
 
 std::uint64_t number_at(std::span<const std::byte> record, std::size_t offset, std::size_t size) {

@@ -29,7 +29,8 @@ std::string device(std::uint32_t netns, std::uint32_t ifindex,
                    const Names& names);                          // "if3" when the name is unknown
 std::string netns_name(std::uint32_t netns, const Names& names); // "4026531840 (blue)"
 std::string duration(std::uint64_t ns);                          // three digits and a unit
-std::string owner_name(const abi_owner& owner); // "python3 (pid 42)", "unknown process"
+std::string owner_name(const abi_owner& owner,
+                       const Names& names); // "python3 (pid 42)", "unknown process"
 
 /// Unsigned value of 1, 2, 4 or 8 bytes.
 std::uint64_t number_at(std::span<const std::byte> record, std::size_t offset, std::size_t size);

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/format.h"
+#include "model/identity.h"
 #include "util/text.h"
 
 namespace culprit {
@@ -39,11 +40,18 @@ void flow_json(const abi_flow& flow, const Names& names, Json& into) {
         into["v4_mapped"] = true;
 }
 
-void owner_json(const abi_owner& owner, Json& into) {
+void owner_json(const abi_owner& owner, const Names& names, Json& into) {
+    const Identity who = identify(owner, names);
+    const auto text_or_null = [](const std::string& text) {
+        return text.empty() ? Json(nullptr) : Json(safe_text(text));
+    };
     into["pid"] = owner.tgid ? Json(owner.tgid) : Json(nullptr);
-    into["comm"] = owner.tgid ? Json(safe_text(until_nul(owner.comm))) : Json(nullptr);
+    into["comm"] = owner.tgid ? Json(safe_text(who.comm)) : Json(nullptr);
+    into["exe"] = text_or_null(who.exe);
     into["tid"] = owner.tid ? Json(owner.tid) : Json(nullptr);
     into["thread"] = owner.tid ? Json(safe_text(until_nul(owner.thread))) : Json(nullptr);
+    into["container"] = text_or_null(who.container);
+    into["unit"] = text_or_null(who.unit);
     into["cgroup_id"] = owner.cgroup_id ? Json(owner.cgroup_id) : Json(nullptr);
     into["provenance"] = provenance(owner.provenance);
 }
@@ -160,7 +168,7 @@ void record_to_json(const Kind& kind, std::span<const std::byte> record, const N
         if (field.type == Type::kFlow) {
             flow_json(value_at<abi_flow>(record, field.offset), names, into);
         } else if (field.type == Type::kOwner) {
-            owner_json(value_at<abi_owner>(record, field.offset), into);
+            owner_json(value_at<abi_owner>(record, field.offset), names, into);
         } else if (field.type == Type::kHistogram) {
             into[field.name] = words_json(record, field);
         } else if (is_plain_number(field.type)) {

@@ -125,6 +125,12 @@ void Window::merge(const Window& later) {
     names.symbols.insert(later.names.symbols.begin(), later.names.symbols.end());
     names.devices.insert(later.names.devices.begin(), later.names.devices.end());
     names.netns.insert(later.names.netns.begin(), later.names.netns.end());
+    for (const auto& [id, path] : later.names.cgroups)
+        if (names.cgroups.size() < kNamesMax)
+            names.cgroups.emplace(id, path);
+    for (const auto& [key, process] : later.names.processes)
+        if (names.processes.size() < kNamesMax || names.processes.contains(key))
+            update(names.processes[key], process);
 }
 
 void History::add(Window window) {

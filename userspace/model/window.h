@@ -83,6 +83,10 @@ struct Lost {
     bool operator==(const Lost&) const = default;
 };
 
+/// Names of processes and cgroups in one window. Full: further ones have only the names that are in
+/// their records, as most of their rows went to `other` too.
+inline constexpr std::size_t kNamesMax = 2 * Table::kRowsMax;
+
 struct Window {
     std::uint64_t from_ns = 0, to_ns = 0;            // boot time
     std::int64_t wall_offset_ns = 0;                 // boot time + this = wall time

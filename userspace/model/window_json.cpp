@@ -33,11 +33,10 @@ Json rows_json(const Table& table) {
 }
 
 Json names_json(const Names& names) {
-    Json out = {{"drop_reasons", Json::array()},
-                {"reset_reasons", Json::array()},
-                {"symbols", Json::array()},
-                {"devices", Json::array()},
-                {"netns", Json::array()}};
+    Json out = {{"drop_reasons", Json::array()}, {"reset_reasons", Json::array()},
+                {"symbols", Json::array()},      {"devices", Json::array()},
+                {"netns", Json::array()},        {"processes", Json::array()},
+                {"cgroups", Json::array()}};
     for (const auto& [number, name] : names.drop_reasons)
         out["drop_reasons"].push_back({number, safe_text(name)});
     for (const auto& [number, name] : names.reset_reasons)
@@ -48,6 +47,12 @@ Json names_json(const Names& names) {
         out["devices"].push_back({key.first, key.second, safe_text(name)});
     for (const auto& [number, name] : names.netns)
         out["netns"].push_back({number, safe_text(name)});
+    for (const auto& [key, process] : names.processes)
+        out["processes"].push_back({key.first, key.second, safe_text(process.comm),
+                                    safe_text(process.exe), safe_text(process.cmdline),
+                                    safe_text(process.cgroup), process.exited});
+    for (const auto& [id, path] : names.cgroups)
+        out["cgroups"].push_back({id, safe_text(path)});
     return out;
 }
 
@@ -73,6 +78,15 @@ Names names_from(const Json& from) {
     for (const Json& entry : from.at("devices"))
         names.devices[{exact_number<std::uint32_t>(entry.at(0)),
                        exact_number<std::uint32_t>(entry.at(1))}] = name_from(entry.at(2));
+    for (const Json& entry : from.at("processes"))
+        names.processes[{exact_number<std::uint32_t>(entry.at(0)),
+                         exact_number<std::uint64_t>(entry.at(1))}] = {
+            .comm = name_from(entry.at(2)),
+            .exe = name_from(entry.at(3)),
+            .cmdline = name_from(entry.at(4)),
+            .cgroup = name_from(entry.at(5)),
+            .exited = entry.at(6).get<bool>()};
+    numbered_names(from.at("cgroups"), names.cgroups);
     return names;
 }
 

@@ -29,7 +29,9 @@ std::string without(const std::string& capability) {
         return "devices of other network namespaces have no names, namespaces without process no "
                "counters";
     if (capability == "CAP_SYS_PTRACE")
-        return "network namespaces of other users' processes are not found";
+        return "network namespaces and program files of other users' processes are not found";
+    if (capability == "CAP_DAC_READ_SEARCH")
+        return "cgroups of processes that are gone have no path";
     if (capability == "CAP_SYSLOG")
         return "places in the kernel are addresses without names";
     return "what needs it does not work";
@@ -62,10 +64,11 @@ std::string kernel_text(const DoctorReport& report, const Style& style) {
 }
 
 std::string capabilities_text(const DoctorReport& report, const Style& style) {
+    constexpr std::size_t kColumn = 22;
     std::string out = '\n' + paint("CAPABILITIES", Paint::kBold, style.color) + '\n';
     for (const auto& [name, effective] : report.features.capabilities)
-        out += wrap(pad("  " + name, 18), yes_no(effective != 0, without(name), style), 18,
-                    style.width);
+        out += wrap(pad("  " + name, kColumn), yes_no(effective != 0, without(name), style),
+                    kColumn, style.width);
     return out;
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/format.h"
+#include "model/identity.h"
 #include "model/record_json.h"
 #include "present/layout.h"
 #include "present/present.h"
@@ -32,15 +33,16 @@ std::string flow_text(const abi_flow& flow, const Names& names) {
     return text;
 }
 
-std::string owner_text(const abi_owner& owner) {
-    return owner.tgid ? fmt::format(" {}/{}", safe_text(until_nul(owner.comm)), owner.tgid) : " ?";
+std::string owner_text(const abi_owner& owner, const Names& names) {
+    return owner.tgid ? fmt::format(" {}/{}", safe_text(latest_comm(owner, names)), owner.tgid)
+                      : " ?";
 }
 
 std::string value_text(const Field& field, std::span<const std::byte> record, const Names& names) {
     if (field.type == Type::kFlow)
         return flow_text(value_at<abi_flow>(record, field.offset), names);
     if (field.type == Type::kOwner)
-        return owner_text(value_at<abi_owner>(record, field.offset));
+        return owner_text(value_at<abi_owner>(record, field.offset), names);
     if (field.type == Type::kHistogram)
         return {}; // totals only
     const std::string text = field_text(field, record, names);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/format.h"
+#include "model/identity.h"
 #include "present/layout.h"
 #include "present/present.h"
 #include "util/text.h"
@@ -44,15 +45,22 @@ std::string wall_time(const Verdict& verdict, std::uint64_t boot_ns) {
     return rfc3339(static_cast<std::int64_t>(boot_ns) + verdict.wall_offset_ns);
 }
 
-/// Container and program file are not in the records yet: null says that they are not known.
-Json party_json(const Party& party) {
+Json party_json(const Verdict& verdict, const Party& party) {
     const abi_owner& owner = party.owner;
+    const Identity who = identify(owner, verdict.names);
+    const auto raw_or_null = [](const std::string& bytes) {
+        return bytes.empty() ? Json(nullptr) : Json(safe_text(bytes));
+    };
     Json out;
     out["pid"] = number_or_null(owner.tgid);
-    out["comm"] = owner.tgid ? Json(safe_text(until_nul(owner.comm))) : Json(nullptr);
-    out["exe"] = nullptr;
-    out["cgroup"] = owner.cgroup_id ? Json(fmt::format("id:{}", owner.cgroup_id)) : Json(nullptr);
-    out["container"] = nullptr;
+    out["comm"] = owner.tgid ? Json(safe_text(who.comm)) : Json(nullptr);
+    out["exe"] = raw_or_null(who.exe);
+    out["cmdline"] = raw_or_null(who.cmdline);
+    out["cgroup"] = raw_or_null(who.cgroup);
+    out["container"] = raw_or_null(who.container);
+    out["unit"] = raw_or_null(who.unit);
+    out["started"] = owner.start_ns ? Json(wall_time(verdict, owner.start_ns)) : Json(nullptr);
+    out["exited"] = who.exited ? Json(*who.exited) : Json(nullptr);
     out["netns"] = number_or_null(party.netns);
     out["provenance"] = provenance(owner.provenance);
     return out;
@@ -83,8 +91,9 @@ Json finding_json(const Verdict& verdict, const Finding& finding) {
     out["severity"] = kSeverityNames[static_cast<std::size_t>(finding.severity)];
     out["confidence"] = finite(finding.confidence);
     out["title"] = safe_once(finding.title);
-    out["culprit"] = finding.culprit ? party_json(*finding.culprit) : Json(nullptr);
-    out["affected"] = array_of(finding.affected, party_json);
+    out["culprit"] = finding.culprit ? party_json(verdict, *finding.culprit) : Json(nullptr);
+    out["affected"] =
+        array_of(finding.affected, [&](const Party& party) { return party_json(verdict, party); });
     out["where"] = where_json(finding.where);
     out["first_seen"] = wall_time(verdict, finding.first_ns);
     out["count"] = finding.count;

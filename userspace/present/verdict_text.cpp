@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "model/format.h"
+#include "model/identity.h"
 #include "present/layout.h"
 #include "present/present.h"
 #include "util/text.h"
@@ -67,14 +68,30 @@ std::string labelled(std::string_view label, std::string_view text, const Style&
 
 std::string party_text(const Party& party, std::uint32_t usual_netns, const Names& names) {
     const abi_owner& owner = party.owner;
-    std::string text = owner_name(owner);
+    std::string text = owner_name(owner, names);
     if (owner.tgid)
         text += fmt::format(", {} of the socket", provenance(owner.provenance));
     else if (owner.cgroup_id)
-        text += fmt::format(", in cgroup id:{}", owner.cgroup_id);
+        text += ", in cgroup " + safe_text(identify(owner, names).cgroup);
     if (party.netns && party.netns != usual_netns)
         text += ", in netns " + netns_name(party.netns, names);
     return text;
+}
+
+/// Program, where it runs, whether it still does. Of a container's id as much as its own tools
+/// show.
+std::string identity_text(const Identity& who) {
+    constexpr std::size_t kShown = 12;
+    std::vector<std::string> parts;
+    if (!who.exe.empty())
+        parts.push_back(safe_text(who.exe));
+    if (const std::size_t id = who.container.find("://"); id != std::string::npos)
+        parts.push_back(who.container.substr(0, id + 3 + kShown));
+    else if (!who.unit.empty())
+        parts.push_back("unit " + safe_text(who.unit));
+    if (who.exited.value_or(false))
+        parts.push_back("exited");
+    return join(parts, ", ");
 }
 
 std::string where_text(const Where& where, const Names& names) {
@@ -128,6 +145,10 @@ std::string finding_text(const Verdict& verdict, std::size_t number, const Style
                                 ? party_text(*finding.culprit, finding.where.netns, verdict.names)
                                 : "no process is to blame";
     out += labelled("who:", who, style);
+    if (finding.culprit)
+        if (const std::string more = identity_text(identify(finding.culprit->owner, verdict.names));
+            !more.empty())
+            out += wrap(std::string(kLabel, ' '), more, kLabel, style.width);
     std::vector<std::string> hurt;
     for (const Party& party : finding.affected)
         hurt.push_back(party_text(party, finding.where.netns, verdict.names));

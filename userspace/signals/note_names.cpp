@@ -18,6 +18,18 @@ void note_place(std::uint32_t netns, std::uint32_t ifindex, LiveNames& live, Nam
     copy(live.all().netns, netns, into ? &into->netns : nullptr);
 }
 
+/// The path of the socket's cgroup stands in for a process that is not known, or gone too soon.
+void note_owner(const abi_owner& owner, LiveNames& live, Names* into) {
+    const ProcessKey key(owner.tgid, owner.start_ns);
+    live.note_process(key);
+    copy(live.all().processes, key, into ? &into->processes : nullptr);
+    const auto known = live.all().processes.find(key);
+    if (known != live.all().processes.end() && !known->second.cgroup.empty())
+        return;
+    live.note_cgroup(owner.cgroup_id);
+    copy(live.all().cgroups, owner.cgroup_id, into ? &into->cgroups : nullptr);
+}
+
 } // namespace
 
 void note_names(const Field& field, std::span<const std::byte> record, LiveNames& live,
@@ -27,6 +39,9 @@ void note_names(const Field& field, std::span<const std::byte> record, LiveNames
         note_place(value_at<std::uint32_t>(record, field.offset + offsetof(abi_flow, netns)),
                    value_at<std::uint32_t>(record, field.offset + offsetof(abi_flow, ifindex)),
                    live, into);
+        break;
+    case Type::kOwner:
+        note_owner(value_at<abi_owner>(record, field.offset), live, into);
         break;
     case Type::kDevice:
         note_place(value_at<std::uint32_t>(record, field.offset - 4UL),

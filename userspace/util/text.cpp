@@ -2,6 +2,7 @@
 // A small UTF-8 reader that lets only harmless code points through.
 #include "util/text.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace culprit {
@@ -91,6 +92,13 @@ std::optional<std::string> raw_bytes(std::string_view text) {
         }
     }
     return out;
+}
+
+std::string_view take_until(std::string_view& rest, char until) {
+    const std::size_t at = std::min(rest.find(until), rest.size());
+    const std::string_view head = rest.substr(0, at);
+    rest.remove_prefix(std::min(at + 1, rest.size()));
+    return head;
 }
 
 std::optional<std::uint64_t> to_number(std::string_view text) {

@@ -24,6 +24,13 @@ std::string_view until_nul(const Array& array) {
     return all.substr(0, all.find('\0'));
 }
 
+/// What the kernel appends to the path of a file or cgroup that was removed.
+inline constexpr std::string_view kDeleted = " (deleted)";
+
+/// Cuts the text up to a character off `rest`, and that character too; all of it when there is
+/// none.
+std::string_view take_until(std::string_view& rest, char until);
+
 /// Whole text as a number in base 10; nullopt when it is anything else.
 std::optional<std::uint64_t> to_number(std::string_view text);
 
