@@ -111,6 +111,22 @@ Result<void> run_in_netns(const std::string& path, const std::function<void()>& 
     return {};
 }
 
+Result<bool> visit_netns(const Netns& netns, const std::function<void()>& work) {
+    if (netns.inum == own_netns()) {
+        work();
+        return true;
+    }
+    bool inside = false;
+    const auto entered = run_in_netns(netns.path, [&] {
+        inside = inum_of("/proc/thread-self/ns/net") == netns.inum;
+        if (inside)
+            work();
+    });
+    if (!entered && entered.error().code == Code::kDenied)
+        return std::unexpected(entered.error());
+    return inside;
+}
+
 Result<Counters> read_counters(const Netns& netns) {
     // the process may have moved or its PID may be another's by now: only trust it while it is
     // still in there
