@@ -11,6 +11,26 @@ struct sock_cgroup_data___v5_10 {
 	u64 val;
 };
 
+/* 6.18: the drops of UDP sockets are counted apart from the socket, once per half of the NUMA nodes
+ * (net/core/sock.c: sk_drops_read()). */
+struct numa_drop_counters___v6_18 {
+	atomic_t drops0;
+	atomic_t drops1;
+};
+
+struct sock___v6_18 {
+	struct numa_drop_counters___v6_18 *sk_drop_counters;
+};
+
+/* 7.0: the retransmit timer is in the place of sk_timer, which was the keepalive timer. */
+struct sock___v7_0 {
+	struct timer_list tcp_retransmit_timer;
+};
+
+struct inet_connection_sock___v7_0 {
+	struct timer_list icsk_keepalive_timer;
+};
+
 /* For bpf_core_enum_value_exists(): helpers younger than the oldest kernel. */
 enum bpf_func_id___young {
 	BPF_FUNC_get_current_task_btf___young = 158,

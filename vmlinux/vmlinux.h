@@ -92,6 +92,8 @@ struct in6_addr {
 	} in6_u;
 };
 
+struct sock;
+
 struct sock_common {
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
@@ -103,11 +105,29 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 	possible_net_t skc_net;
 	int skc_bound_dev_if;
+	struct sock *skc_listener;
 };
 
 typedef struct {
 	int owned;
 } socket_lock_t;
+
+struct hlist_node {
+	struct hlist_node **pprev;
+};
+
+struct timer_list {
+	struct hlist_node entry;
+	u64 expires;
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+typedef struct refcount_struct {
+	atomic_t refs;
+} refcount_t;
 
 struct sock {
 	struct sock_common __sk_common;
@@ -116,6 +136,18 @@ struct sock {
 	u16 sk_protocol;
 	u16 sk_type;
 	int sk_err;
+	atomic_t sk_drops;
+	struct {
+		atomic_t rmem_alloc;
+	} sk_backlog;
+	int sk_rcvbuf;
+	int sk_sndbuf;
+	int sk_wmem_queued;
+	refcount_t sk_wmem_alloc;
+	struct timer_list sk_timer;
+	u32 sk_ack_backlog;
+	u32 sk_max_ack_backlog;
+	struct socket *sk_socket;
 };
 
 struct inet_sock {
@@ -123,11 +155,19 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct request_sock_queue {
+	atomic_t qlen;
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	struct request_sock_queue icsk_accept_queue;
+	struct timer_list icsk_retransmit_timer;
 	__u8 icsk_ca_state : 5;
 	__u8 icsk_retransmits;
 	__u8 icsk_pending;
+	__u8 icsk_backoff;
+	__u8 icsk_probes_out;
 };
 
 struct minmax_sample {
@@ -141,6 +181,11 @@ struct minmax {
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	u32 rcv_nxt;
+	u32 copied_seq;
+	u32 write_seq;
+	u32 snd_una;
+	u32 rcv_tstamp;
 	u64 bytes_acked;
 	u64 bytes_received;
 	u32 segs_in;
@@ -151,17 +196,47 @@ struct tcp_sock {
 	struct minmax rtt_min;
 };
 
+struct udp_sock {
+	struct inet_sock inet;
+	int forward_deficit;
+};
+
 struct request_sock {
 	struct sock_common __req_common;
+	struct timer_list rsk_timer;
 	u8 num_retrans;
 	u8 num_timeout : 7;
 };
 
+struct inet_request_sock {
+	struct request_sock req;
+};
+
 struct tcp_request_sock {
+	struct inet_request_sock req;
 	u32 snt_isn;
 };
 
+struct inet_timewait_sock {
+	struct sock_common __tw_common;
+	struct timer_list tw_timer;
+	unsigned char tw_substate;
+};
+
+struct tcp_timewait_sock {
+	struct inet_timewait_sock tw_sk;
+};
+
+struct inode {
+	u64 i_ino;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 
@@ -233,8 +308,6 @@ struct task_struct {
 	struct mm_struct *mm;
 };
 
-struct file;
-
 struct seq_file;
 
 struct bpf_iter_meta {
@@ -245,6 +318,16 @@ struct bpf_iter__task_file {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
 	struct file *file;
+};
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+};
+
+struct bpf_iter__udp {
+	struct bpf_iter_meta *meta;
+	struct udp_sock *udp_sk;
 };
 
 #include "flavors.h"

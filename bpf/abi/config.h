@@ -41,7 +41,9 @@ struct abi_config {
 				      hook is absent */
 	__u32 samples; /* drop: samples per key, CPU and interval; 0 = no limit */
 	__u32 sample_mask; /* qdisc: one packet in (mask + 1) is timed */
+	__u32 tick_ns; /* length of a jiffy */
+	__u32 pad;
 };
-ABI_SIZE(struct abi_config, 128);
+ABI_SIZE(struct abi_config, 136);
 
 #endif

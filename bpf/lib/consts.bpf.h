@@ -35,6 +35,7 @@
 #define TCP_CA_LOSS 4
 
 /* include/net/inet_connection_sock.h */
+#define ICSK_TIME_PROBE0 3
 #define ICSK_TIME_LOSS_PROBE 5
 
 /* include/linux/sched.h */

@@ -19,6 +19,7 @@
 #include "abi/qdisc.h"
 #include "abi/reset.h"
 #include "abi/retransmit.h"
+#include "abi/socket.h"
 #include "signals/signal.h"
 
 namespace culprit::test {
@@ -48,6 +49,8 @@ template <>
 inline constexpr std::uint32_t kKindOf<nic_event> = ABI_NIC;
 template <>
 inline constexpr std::uint32_t kKindOf<nic_total> = ABI_NIC_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<socket_info> = ABI_SOCKET;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>

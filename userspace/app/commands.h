@@ -17,6 +17,7 @@ inline constexpr int kExitHealthy = 0, kExitFailed = 1, kExitUsage = 2, kExitFin
 int run_diagnose(const Options& options);
 int run_watch(const Options& options);
 int run_doctor(const Options& options);
+int run_show(const Options& options);
 
 /// Set by SIGINT and SIGTERM.
 extern volatile std::sig_atomic_t stop_requested;

@@ -7,13 +7,25 @@
 
 namespace culprit {
 
+namespace {
+
+std::set<std::uint32_t> all_kinds() {
+    std::set<std::uint32_t> kinds;
+    for (const Signal* signal : all_signals())
+        for (const Kind* kind : signal->kinds)
+            kinds.insert(kind->id);
+    return kinds;
+}
+
+} // namespace
+
 int run_doctor(const Options& options) {
     DoctorReport report;
     report.version = CULPRIT_VERSION;
     const std::uint64_t began = boot_now_ns();
     report.features = read_features(wanted_hooks(), options.hidden_hooks);
     Capture capture;
-    capture.start(report.features, {.event_kinds = all_event_kinds()});
+    capture.start(report.features, {.event_kinds = all_kinds()});
     report.start_ms = static_cast<double>(boot_now_ns() - began) / 1e6;
     report.signals = capture.status();
     if (!print_data(options.json() ? doctor_json(report)

@@ -40,6 +40,8 @@ int run(const Options& options) {
         return run_watch(options);
     case Command::kDoctor:
         return run_doctor(options);
+    case Command::kShow:
+        return run_show(options);
     case Command::kNone:
         break;
     }

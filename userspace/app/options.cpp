@@ -74,6 +74,39 @@ std::string check_kind(const std::string& name) {
     return "no signal named '" + safe_text(name) + "'; there are " + known;
 }
 
+CLI::App* add_show(CLI::App& app, Options& o) {
+    CLI::App* show = app.add_subcommand("show", "what is there now, worst first");
+    show->add_option_function<std::string>(
+            "table",
+            [&o](const std::string& name) {
+                o.topic = static_cast<Topic>(std::ranges::find(kTopicNames, name) - kTopicNames);
+            },
+            fmt::format("one of {}", fmt::join(kTopicNames, ", ")))
+        ->required()
+        ->check(CLI::IsMember(std::set<std::string>(std::begin(kTopicNames), //
+                                                    std::end(kTopicNames))));
+    show->add_option_function<std::uint32_t>(
+            "--limit", [&o](std::uint32_t rows) { o.limit = rows; },
+            fmt::format(
+                "rows of each table (default {}; all that are kept in JSON); sums are exact "
+                "in any case",
+                kShowRows))
+        ->check(CLI::Range(1U, 1'000'000U));
+    add_filters(*show, o.filters);
+    add_output(*show, o);
+    return show;
+}
+
+/// A socket has no device, a device no owner.
+void check_show_filters(const Options& o) {
+    const Filters& f = o.filters;
+    const bool links = o.topic == Topic::kInterfaces;
+    if (!links && !f.dev.empty())
+        throw CLI::ValidationError("--dev", "goes with show interfaces only");
+    if (links && (f.pid || f.port || !f.comm.empty() || !f.cgroup.empty() || !f.addr.empty()))
+        throw CLI::ValidationError("show interfaces", "takes the filters --netns and --dev only");
+}
+
 std::string check_finding(const std::string& id) {
     if (std::ranges::find(finding_ids(), std::string_view(id)) != finding_ids().end())
         return {};
@@ -208,6 +241,7 @@ std::expected<Options, int> parse_options(int argc, char** argv) {
     watch->add_flag("--all", o.all, "also drops that are normal life");
     add_filters(*watch, o.filters);
     add_output(*watch, o);
+    CLI::App* show = add_show(app, o);
     CLI::App* doctor =
         app.add_subcommand("doctor", "what this kernel offers, and what is missing and why");
     add_output(*doctor, o);
@@ -215,11 +249,16 @@ std::expected<Options, int> parse_options(int argc, char** argv) {
         app.parse(argc, argv);
         if (!o.replay.empty() && (!o.save.empty() || o.filters.any() || o.for_ns))
             throw CLI::ValidationError("--replay", "goes with --only, --output and --color only");
+        if (*show)
+            check_show_filters(o);
     } catch (const CLI::ParseError& e) {
         const int code = app.exit(e);
         return std::unexpected(code == 0 ? 0 : 2);
     }
-    o.command = *diagnose ? Command::kDiagnose : *watch ? Command::kWatch : Command::kDoctor;
+    o.command = *diagnose ? Command::kDiagnose
+                : *watch  ? Command::kWatch
+                : *show   ? Command::kShow
+                          : Command::kDoctor;
     if (o.command == Command::kDiagnose && !o.for_ns)
         o.for_ns = 10'000'000'000;
     return o;

@@ -3,17 +3,22 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "kernel/features.h"
+#include "present/inventory.h"
 #include "signals/capture.h"
 #include "util/result.h"
 
 namespace culprit {
 
-enum class Command { kNone, kDiagnose, kWatch, kDoctor };
+enum class Command { kNone, kDiagnose, kWatch, kDoctor, kShow };
+
+/// Rows `show` prints of a table when the user does not say.
+inline constexpr std::size_t kShowRows = 50;
 
 /// As typed; nothing looked up yet.
 struct Filters {
@@ -30,10 +35,12 @@ struct Options {
     Filters filters;
     std::set<std::string> hidden_hooks;
     bool debug = false;
-    bool all = false;               // watch: normal life too
-    std::vector<std::string> kinds; // watch
-    std::string only;               // diagnose
-    std::string save, replay;       // diagnose
+    bool all = false;                 // watch: normal life too
+    std::vector<std::string> kinds;   // watch
+    std::string only;                 // diagnose
+    std::string save, replay;         // diagnose
+    Topic topic = Topic::kListeners;  // show
+    std::optional<std::size_t> limit; // show
     bool json() const { return output == "json"; }
 };
 

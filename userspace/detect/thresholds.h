@@ -41,4 +41,11 @@ inline constexpr std::uint64_t kResetMin = 20;
 inline constexpr double kResetPerSecond = 2;
 inline constexpr double kResetShare = 0.3; // of the connections of that service that ended
 
+// The pool of connections as a whole (`show connections`). Operator's guide.
+inline constexpr double kPoolTimeWaitPercent = 30;
+inline constexpr double kPoolCloseWait = 1000;
+inline constexpr double kPoolConnections = 50'000;
+inline constexpr double kPoolFailingPercent = 10;
+inline constexpr std::uint64_t kPoolSmall = 100; // a share of fewer connections is chance
+
 } // namespace culprit::threshold

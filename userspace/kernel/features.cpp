@@ -34,6 +34,18 @@ std::uint32_t count_args(const btf* btf, const std::string& hook) {
     return proto && btf_is_func_proto(proto) && btf_vlen(proto) ? btf_vlen(proto) - 1U : 0;
 }
 
+bool has_function(const btf* btf, const std::string& name) {
+    return btf__find_by_name_kind(btf, name.c_str(), BTF_KIND_FUNC) > 0;
+}
+
+/// An iterator has one argument, its context. The one over file tables is older than the helper
+/// that makes it useful.
+bool has_iterator(const btf* btf, const std::string& hook) {
+    const std::string name = hook.substr(hook.find('/') + 1);
+    return has_function(btf, "bpf_iter_" + name) &&
+           (name != "task_file" || has_function(btf, "bpf_sock_from_file"));
+}
+
 /// The kernel's names carry the enum's prefix: SKB_DROP_REASON_NO_SOCKET, QDISC_DROP_OVERLIMIT,
 /// SK_RST_REASON_...
 std::string strip_prefix(std::string name) {
@@ -142,13 +154,14 @@ Features read_features(const std::vector<std::string>& wanted,
         return features;
     }
     features.has_btf = true;
-    for (const std::string& hook : wanted)
-        if (const std::uint32_t args = count_args(btf.get(), hook); args && !hidden.contains(hook))
+    for (const std::string& hook : wanted) {
+        if (hidden.contains(hook) || features.hooks.contains(hook))
+            continue;
+        const std::uint32_t args =
+            hook.starts_with("iter/") ? has_iterator(btf.get(), hook) : count_args(btf.get(), hook);
+        if (args)
             features.hooks[hook] = args;
-    // the iterator itself is older than the one helper the walk needs
-    if (btf__find_by_name_kind(btf.get(), "bpf_sock_from_file", BTF_KIND_FUNC) > 0 &&
-        !hidden.contains("task_file"))
-        features.hooks["task_file"] = 1;
+    }
     read_reasons(btf.get(), features);
     return features;
 }

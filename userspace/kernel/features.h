@@ -21,7 +21,7 @@ struct Features {
         lockdown; // "none", "integrity", "confidentiality"; "unknown" when securityfs is not there
     bool has_symbols = false; // /proc/kallsyms shows addresses
     std::map<std::string, std::uint32_t>
-        hooks;                               // tracepoint -> number of arguments, from btf_trace_*
+        hooks; // tracepoint -> number of arguments, from btf_trace_*; "iter/NAME" -> 1
     std::map<std::string, int> capabilities; // "CAP_BPF" -> 1 effective, 0 not
     std::map<std::uint32_t, std::string>
         drop_reasons; // all *_drop_reason enums, subsystem ones included

@@ -111,21 +111,20 @@ Result<void> run_in_netns(const std::string& path, const std::function<void()>& 
     return {};
 }
 
-Result<void> in_netns(const Netns& netns, const std::function<void()>& work) {
-    bool there = true;
-    const auto enter = [&] {
-        // its path may lead elsewhere by now
-        there = inum_of("/proc/thread-self/ns/net") == netns.inum;
-        if (there)
-            work();
-    };
+Result<bool> visit_netns(const Netns& netns, const std::function<void()>& work) {
     if (netns.inum == own_netns()) {
-        enter();
-        return {};
+        work();
+        return true;
     }
-    if (const auto entered = run_in_netns(netns.path, enter); !entered)
-        return entered;
-    return there ? Result<void>() : fail(Code::kFailed, "the namespace is gone");
+    bool inside = false;
+    const auto entered = run_in_netns(netns.path, [&] {
+        inside = inum_of("/proc/thread-self/ns/net") == netns.inum;
+        if (inside)
+            work();
+    });
+    if (!entered && entered.error().code == Code::kDenied)
+        return std::unexpected(entered.error());
+    return inside;
 }
 
 Result<Counters> read_counters(const Netns& netns) {
@@ -138,10 +137,10 @@ Result<Counters> read_counters(const Netns& netns) {
     }
     Result<Counters> counters = fail(Code::kFailed, "not read");
     const auto entered =
-        in_netns(netns, [&] { counters = read_counters_at("/proc/thread-self/net"); });
+        visit_netns(netns, [&] { counters = read_counters_at("/proc/thread-self/net"); });
     if (!entered)
         return std::unexpected(entered.error());
-    return counters;
+    return *entered ? counters : fail(Code::kFailed, "the namespace is gone");
 }
 
 Gauges read_gauges(const Netns& netns) {
@@ -155,13 +154,13 @@ Gauges read_gauges(const Netns& netns) {
     if (!netns.proc.empty() && inum_of(netns.proc + "/ns/net") == netns.inum &&
         read(netns.proc + "/net"))
         return gauges;
-    (void)in_netns(netns, [&] { read("/proc/thread-self/net"); });
+    (void)visit_netns(netns, [&] { read("/proc/thread-self/net"); });
     return gauges;
 }
 
 Gauges read_limits(const Netns& netns) {
     Gauges gauges;
-    (void)in_netns(netns, [&] { read_limits(gauges); });
+    (void)visit_netns(netns, [&] { read_limits(gauges); });
     return gauges;
 }
 

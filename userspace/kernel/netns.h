@@ -35,8 +35,9 @@ std::uint32_t own_netns();
 /// where it is.
 Result<void> run_in_netns(const std::string& path, const std::function<void()>& work);
 
-/// The same for a listed one; an error when it is gone. Runs here when this thread is in it.
-Result<void> in_netns(const Netns& netns, const std::function<void()>& work);
+/// Runs `work` inside the namespace, on this thread when it is the own one. False: it is gone, or
+/// the process that was the way in is.
+Result<bool> visit_netns(const Netns& netns, const std::function<void()>& work);
 
 /// Counters of one namespace: read through a process that lives there when there is one (needs no
 /// capability).

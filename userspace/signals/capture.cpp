@@ -6,6 +6,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,8 +17,8 @@
 #include <thread>
 
 #include "signals/all.h"
+#include "signals/iterator.h"
 #include "util/log.h"
-#include "util/unique_fd.h"
 
 namespace culprit {
 
@@ -26,14 +27,10 @@ namespace {
 struct ObjectClose {
     void operator()(bpf_object* o) const { bpf_object__close(o); }
 };
-struct LinkDestroy {
-    void operator()(bpf_link* l) const { bpf_link__destroy(l); }
-};
 struct RingFree {
     void operator()(ring_buffer* r) const { ring_buffer__free(r); }
 };
 using Object = std::unique_ptr<bpf_object, ObjectClose>;
-using Link = std::unique_ptr<bpf_link, LinkDestroy>;
 
 constexpr std::size_t kPollMax = Capture::kPollMax;
 constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners"};
@@ -63,10 +60,23 @@ std::string why_not_loaded(int error, const Features& features) {
     return sys_error(error, "the kernel refused to load it").what + " (see --debug)";
 }
 
+/// The resolution of the coarse clocks is the kernel's tick (kernel/time/posix-timers.c:
+/// posix_get_coarse_res()).
+std::uint32_t tick_ns() {
+    timespec tick{};
+    clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+    return static_cast<std::uint32_t>(tick.tv_nsec);
+}
+
+bool runs(std::string_view hook, const CaptureOptions& options) {
+    return is_iterator(hook) || !options.iterators_only;
+}
+
 struct Loaded {
     const Signal* signal = nullptr;
     Object object;
     std::vector<Link> links;
+    std::vector<Link> walks; // iterators that write records
     std::unique_ptr<Totals> totals;
 };
 
@@ -176,13 +186,15 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
     bpf_object* object = into.object.get();
     abi_config config = options.config;
     config.probe_reads = features.may_read_packets();
+    config.tick_ns = tick_ns();
     for (const std::uint32_t kind : options.event_kinds)
         config.kinds |= 1U << kind;
     for (std::size_t i = 0; i < status.hooks.size(); i++) {
         config.args[i] = status.hooks[i].arguments;
         if (bpf_program* program =
                 bpf_object__find_program_by_name(object, into.signal->hooks[i].program))
-            bpf_program__set_autoload(program, config.args[i] != 0);
+            bpf_program__set_autoload(program, config.args[i] != 0 &&
+                                                   runs(into.signal->hooks[i].tracepoint, options));
     }
     bpf_map* constants = bpf_object__find_map_by_name(object, ".rodata.config");
     if (!constants || bpf_map__set_initial_value(constants, &config, sizeof(config)))
@@ -196,17 +208,26 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
 
 namespace {
 
-/// Runs an iterator program once, over everything.
-Result<void> run_iterator(bpf_program* program) {
-    const Link link(bpf_program__attach_iter(program, nullptr));
+/// The walk over file tables fills maps and is over then; the others are run by walk_sockets().
+Result<void> attach_walk(Loaded& into, const Hook& hook, bpf_program* program) {
+    auto link = attach_iterator(program);
     if (!link)
-        return std::unexpected(sys_error(errno, "attach the file table walk"));
-    const UniqueFd fd(bpf_iter_create(bpf_link__fd(link.get())));
-    if (!fd)
-        return std::unexpected(sys_error(errno, "start the file table walk"));
-    char none[64];
-    while (::read(fd.get(), none, sizeof(none)) > 0) {
+        return std::unexpected(link.error().in(hook.tracepoint));
+    if (hook.tracepoint != std::string_view(kTaskFileIterator)) {
+        into.walks.push_back(std::move(*link));
+        return {};
     }
+    const auto done = run_iterator(link->get(), [](std::span<const std::byte>) {});
+    if (!done)
+        return std::unexpected(done.error().in(hook.tracepoint));
+    return {};
+}
+
+Result<void> attach_hook(Loaded& into, const Hook& hook, bpf_program* program) {
+    Link link(bpf_program__attach(program));
+    if (!link)
+        return std::unexpected(sys_error(errno, std::string("attach to ") + hook.tracepoint));
+    into.links.push_back(std::move(link));
     return {};
 }
 
@@ -217,20 +238,10 @@ Result<void> Capture::Impl::attach(Loaded& into, SignalStatus& status,
     for (std::size_t i = 0; i < status.hooks.size(); i++) {
         const Hook& hook = into.signal->hooks[i];
         bpf_program* program = bpf_object__find_program_by_name(into.object.get(), hook.program);
-        if (!status.hooks[i].arguments || !program)
+        if (!status.hooks[i].arguments || !program || !runs(hook.tracepoint, options))
             continue;
-        Result<void> done;
-        if (hook.tracepoint == std::string_view(kTaskFileIterator)) {
-            if (options.walk_sockets)
-                done = run_iterator(program);
-        } else {
-            Link link(bpf_program__attach(program));
-            if (link)
-                into.links.push_back(std::move(link));
-            else
-                done =
-                    std::unexpected(sys_error(errno, std::string("attach to ") + hook.tracepoint));
-        }
+        const Result<void> done = is_iterator(hook.tracepoint) ? attach_walk(into, hook, program)
+                                                               : attach_hook(into, hook, program);
         status.hooks[i].attached = done.has_value();
         if (done)
             continue;
@@ -338,6 +349,17 @@ Result<std::size_t> Capture::poll(int timeout_ms, const RecordSink& sink) {
     if (count < 0 && count != -EINTR)
         return std::unexpected(sys_error(count, "read the ring buffer"));
     return x_impl->taken;
+}
+
+Result<void> Capture::walk_sockets(const RecordSink& sink) {
+    for (const Loaded& one : x_impl->loaded)
+        for (const Link& walk : one.walks) {
+            const auto done = run_iterator(walk.get(), sink);
+            if (!done)
+                return std::unexpected(done.error());
+            x_impl->rejected += *done;
+        }
+    return {};
 }
 
 void Capture::take_totals(std::uint64_t now_ns, const RecordSink& sink) {

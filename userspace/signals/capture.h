@@ -41,7 +41,7 @@ using Ledgers = std::map<std::uint32_t, abi_ledger>;
 struct CaptureOptions {
     abi_config config{};                 // filters and limits; the rest is filled in per signal
     std::set<std::uint32_t> event_kinds; // kinds sent through the ring
-    bool walk_sockets = true;            // find the owners of sockets older than us
+    bool iterators_only = false;         // what there is now; no hook is attached
 };
 
 struct ProgramCost {
@@ -68,11 +68,14 @@ public:
     /// gone after the call. Returns how many; an error when the ring cannot be read any more.
     Result<std::size_t> poll(int timeout_ms, const RecordSink& sink);
 
+    /// All sockets of the network namespace this thread is in, as records.
+    Result<void> walk_sockets(const RecordSink& sink);
+
     /// What the maps counted since the last call, as records.
     void take_totals(std::uint64_t now_ns, const RecordSink& sink);
 
     Ledgers ledgers() const;
-    std::uint64_t rejected() const; // samples in the ring that were no record of ours
+    std::uint64_t rejected() const; // pieces of the ring or a walk that were no record of ours
     std::vector<ProgramCost> costs() const;
 
 private:
@@ -83,7 +86,7 @@ private:
 /// What start() would do: which hooks, without touching the kernel. Pure.
 SignalStatus plan_signal(const Signal& signal, const Features& features);
 
-/// All tracepoints any signal asks for.
+/// All tracepoints and iterators any signal asks for; one may be asked for twice.
 std::vector<std::string> wanted_hooks();
 
 } // namespace culprit

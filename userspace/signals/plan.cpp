@@ -36,8 +36,7 @@ std::vector<std::string> wanted_hooks() {
     std::vector<std::string> hooks;
     for (const Signal* signal : all_signals())
         for (const Hook& hook : signal->hooks)
-            if (hook.tracepoint != std::string_view(kTaskFileIterator))
-                hooks.emplace_back(hook.tracepoint);
+            hooks.emplace_back(hook.tracepoint);
     return hooks;
 }
 

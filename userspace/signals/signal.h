@@ -78,12 +78,17 @@ struct Argument {
 };
 
 struct Hook {
-    const char* tracepoint; // "task_file" for the iterator
+    const char* tracepoint; // "iter/NAME" for an iterator
     const char* program;
     bool required;
     const char* without; // what is lost when an optional hook is absent
     std::span<const Argument> arguments = {};
 };
+
+/// Iterators are run, not attached: they cost nothing while nobody asks.
+inline bool is_iterator(std::string_view hook) {
+    return hook.starts_with("iter/");
+}
 
 /// Reads one map's entries: called with key and value; a per-CPU value comes summed up by
 /// `sum_percpu`.

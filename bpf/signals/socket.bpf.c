@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Which sockets are there now, whose are they and what do their queues hold? Iterators only:
+ * nothing runs unless it is asked for. */
+#include "vmlinux.h"
+
+#include "filter.bpf.h"
+#include "socket.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define HOLDERS_MAX 65536
+
+/* struct sock pointer -> a process found with that UDP socket; TCP sockets are in `owners`.
+ * Inserted by the walk, overwritten by the next, never deleted. Full: the socket has no owner,
+ * counted in map_full. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, HOLDERS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct socket_holder);
+} holders SEC(".maps");
+
+/* Full buffer: the kernel calls again for this socket, so only what was written is counted. */
+static __always_inline int put(struct seq_file *seq, struct socket_info *info)
+{
+	struct abi_ledger *ledger = ledger_of(ABI_SOCKET);
+
+	if (!ledger)
+		return 0;
+	if (!record_matches(ledger, &info->flow, &info->owner)) {
+		count_one(&ledger->seen);
+		return 0;
+	}
+	info->head.when_ns = bpf_ktime_get_boot_ns();
+	info->head.kind = ABI_SOCKET;
+	info->head.size_bytes = sizeof(*info);
+	info->head.cpu = bpf_get_smp_processor_id();
+	if (bpf_seq_write(seq, info, sizeof(*info)) == 0) {
+		count_one(&ledger->seen);
+		count_one(&ledger->submitted);
+	}
+	return 0;
+}
+
+static __always_inline void from_tcp(struct socket_info *info, const struct tcp_sock *tp)
+{
+	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
+
+	flow_from_tcp(&info->flow, tp);
+	info->state = sk->__sk_common.skc_state;
+	life_from_owners(info, sk);
+	buffers_from_sock(info, sk);
+	if (info->state == TCP_LISTEN)
+		queues_from_listener(info, tp);
+	else
+		queues_from_tcp(info, tp);
+}
+
+/* A handshake under way on the server's side: a request, not a socket yet. */
+static __always_inline void from_request(struct socket_info *info,
+					 const struct tcp_request_sock *tr)
+{
+	const struct request_sock *request = &tr->req.req;
+	__u64 key = (__u64)request->__req_common.skc_listener;
+	struct abi_socket *listener = bpf_map_lookup_elem(&owners, &key);
+
+	flow_from_common(&info->flow, &request->__req_common);
+	info->state = TCP_SYN_RECV;
+	info->role = ABI_ROLE_SERVER;
+	info->unanswered = request->num_timeout;
+	info->retransmits = request->num_retrans;
+	timer_set(info, ABI_TIMER_RETRANSMIT, request->rsk_timer.expires);
+	if (listener) {
+		info->owner = listener->owner;
+		info->owner.provenance = ABI_OWNER_LISTENER;
+	}
+}
+
+/* The process is gone from it, only the listener behind the port may still tell whose it was. */
+static __always_inline void from_timewait(struct socket_info *info,
+					  const struct tcp_timewait_sock *tw)
+{
+	flow_from_common(&info->flow, &tw->tw_sk.__tw_common);
+	info->state = tw->tw_sk.tw_substate;
+	timer_set(info, ABI_TIMER_TIME_WAIT, tw->tw_sk.tw_timer.expires);
+	owner_from_listener(&info->owner, info->flow.netns, info->flow.local_port);
+}
+
+/* All TCP sockets of the namespace in which the iterator was created, listening ones first. Since
+ * 5.9; not sock_diag: that has no owner and no cgroup, and costs more. */
+SEC("?iter/tcp")
+int socket_tcp(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct socket_info info = {};
+	struct tcp_timewait_sock *tw;
+	struct tcp_request_sock *tr;
+	struct tcp_sock *tp;
+
+	if (!skc)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(skc);
+	if (tp) {
+		from_tcp(&info, tp);
+		return put(ctx->meta->seq, &info);
+	}
+	tw = bpf_skc_to_tcp_timewait_sock(skc);
+	if (tw) {
+		from_timewait(&info, tw);
+		return put(ctx->meta->seq, &info);
+	}
+	tr = bpf_skc_to_tcp_request_sock(skc);
+	if (!tr)
+		return 0;
+	from_request(&info, tr);
+	return put(ctx->meta->seq, &info);
+}
+
+/* All UDP sockets of the namespace, as above. */
+SEC("?iter/udp")
+int socket_udp(struct bpf_iter__udp *ctx)
+{
+	struct udp_sock *udp = ctx->udp_sk;
+	struct socket_info info = {};
+	struct socket_holder *holder;
+	__s32 unread, unsent;
+	struct sock *sk;
+	__u64 key;
+
+	if (!udp)
+		return 0;
+	sk = &udp->inet.sk;
+	flow_from_common(&info.flow, &sk->__sk_common);
+	info.flow.protocol = IPPROTO_UDP;
+	info.state = sk->__sk_common.skc_state;
+	buffers_from_sock(&info, sk);
+	/* net/ipv4/udp_diag.c: udp_diag_get_info(); the allocation count begins at 1 */
+	unread = info.rmem_alloc - udp->forward_deficit;
+	unsent = sk->sk_wmem_alloc.refs.counter - 1;
+	info.recv_queue = unread > 0 ? unread : 0;
+	info.send_queue = unsent > 0 ? unsent : 0;
+	key = (__u64)sk;
+	holder = bpf_map_lookup_elem(&holders, &key);
+	if (holder && holder->inode == info.inode)
+		info.owner = holder->owner;
+	info.owner.cgroup_id = cgroup_of(sk);
+	return put(ctx->meta->seq, &info);
+}
+
+/* Who holds the UDP sockets: run once at start, over the file tables of all tasks. Since 5.11
+ * (bpf_sock_from_file). */
+SEC("?iter/task_file")
+int socket_walk(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task, *leader;
+	struct abi_ledger *ledger;
+	struct socket_holder holder = {};
+	struct file *file = ctx->file;
+	struct socket *socket;
+	struct sock *sk;
+	__u64 key;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	leader = task->group_leader;
+	sk = socket ? socket->sk : NULL;
+	if (!leader || !sk || sk->sk_protocol != IPPROTO_UDP ||
+	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
+		return 0;
+	holder.inode = inode_of(socket);
+	holder.owner.tgid = task->tgid;
+	holder.owner.start_ns = leader->start_boottime;
+	comm_copy(holder.owner.comm, leader->comm);
+	holder.owner.provenance = ABI_OWNER_HOLDER;
+	key = (__u64)sk;
+	if (bpf_map_update_elem(&holders, &key, &holder, BPF_ANY)) {
+		ledger = ledger_of(ABI_SOCKET);
+		if (ledger)
+			count_one(&ledger->map_full);
+	}
+	return 0;
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// `culprit show` as tests use it: run to its end, rows found by what they are about.
+#pragma once
+
+#include "support/run.h"
+
+namespace culprit::test {
+
+inline Json show(const std::string& table, const Culprit::Arguments& more = {}) {
+    Culprit::Arguments arguments = {"show", table, "--output", "json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    Culprit culprit(arguments);
+    const int status = culprit.wait();
+    if (status != 0 && status != 3)
+        throw std::runtime_error(
+            fmt::format("show {} ended with {}: {}", table, status, culprit.err()));
+    return Json::parse(culprit.out());
+}
+
+/// The rows whose members have these values.
+inline std::vector<Json> rows_with(const Json& document, const Json& wanted) {
+    std::vector<Json> found;
+    for (const Json& row : document["rows"]) {
+        bool same = true;
+        for (const auto& [name, value] : wanted.items())
+            same = same && row.contains(name) && row[name] == value;
+        if (same)
+            found.push_back(row);
+    }
+    return found;
+}
+
+/// The only such row; throws with all rows when there is none or more than one.
+inline Json row_with(const Json& document, const Json& wanted) {
+    const auto found = rows_with(document, wanted);
+    if (found.size() != 1)
+        throw std::runtime_error(fmt::format("{} rows with {} in {}", found.size(), wanted.dump(),
+                                             document["rows"].dump(1).substr(0, 20000)));
+    return found.front();
+}
+
+} // namespace culprit::test
