@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Is the process that really uses a socket named, however the program is built, and never the one
 // that softirq happened to interrupt?
+#include <linux/sched.h>
+#include <sys/syscall.h>
+
 #include <map>
 #include <set>
 
@@ -33,6 +36,36 @@ public:
 
 private:
     std::vector<std::unique_ptr<Child>> x_children;
+};
+
+/// A process with a number that an ended one had.
+class ReusedPid {
+public:
+    explicit ReusedPid(pid_t pid) : x_pid(pid) {
+        clone_args args{};
+        args.exit_signal = SIGCHLD;
+        args.set_tid = reinterpret_cast<std::uint64_t>(&x_pid);
+        args.set_tid_size = 1;
+        const long made = ::syscall(SYS_clone3, &args, sizeof(args));
+        if (made < 0 && (errno == EPERM || errno == ENOSYS || errno == EINVAL))
+            skip("a process number cannot be chosen here (clone3 with set_tid)");
+        must(made >= 0, "make a process of a chosen number");
+        if (made == 0) {
+            ::prctl(PR_SET_NAME, "ct-newcomer");
+            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+            for (;;)
+                ::pause();
+        }
+    }
+    ReusedPid(const ReusedPid&) = delete;
+    ReusedPid& operator=(const ReusedPid&) = delete;
+    ~ReusedPid() {
+        ::kill(x_pid, SIGKILL);
+        ::waitpid(x_pid, nullptr, 0);
+    }
+
+private:
+    pid_t x_pid;
 };
 
 struct Score {
@@ -206,4 +239,41 @@ TEST_CASE("softirq events never name the task they interrupted", "[owner_test]")
     }
     for (const char* kind : {"retransmit", "reset", "close", "connect"})
         CHECK(kinds[kind] > 0);
+}
+
+TEST_CASE("a process number that another process has by now is not taken for the owner",
+          "[owner_test]") {
+    const WiredNs ns;
+    const Server server(ns.b, "ct-server", Serve::kReset, ns.b.v4);
+    Culprit culprit = watch({"close", "--netns", ns.a.netns()});
+    culprit.wait_until_watching();
+    int go[2];
+    must(::pipe2(go, O_CLOEXEC) == 0, "make a pipe");
+    const UniqueFd waits(go[0]), goes(go[1]);
+    Child first(ns.a.path(), "ct-first", [&](const Tell& tell) {
+        const UniqueFd fd = connect_to(ns.b.v4, server.port());
+        const pid_t heir = ::fork();
+        must(heir >= 0, "fork");
+        if (heir == 0) {
+            char byte = 0;
+            must(::read(waits.get(), &byte, 1) == 1, "wait for the word");
+            send_bytes(fd.get(), 10); // answered by a reset, so nobody closes or reads here
+            ::usleep(500'000);
+            ::_exit(0);
+        }
+        tell(0);
+        return 0;
+    });
+    first.number();
+    CHECK(first.wait() == 0);
+    ::usleep(50'000); // /proc tells starts apart by clock ticks of 10 ms
+    const ReusedPid newcomer(first.pid());
+    must(::write(goes.get(), "g", 1) == 1, "give the word");
+    const Json event = culprit.await(is("close")).at(0);
+    INFO(event.dump());
+    CHECK(event["ending"] == "reset-received");
+    CHECK(event["pid"] == first.pid());
+    CHECK(event["comm"] == "ct-first");
+    CHECK(event["exited"] == true);
+    CHECK(event["exe"].is_null());
 }

@@ -48,6 +48,7 @@ void owner_json(const abi_owner& owner, const Names& names, Json& into) {
     into["pid"] = owner.tgid ? Json(owner.tgid) : Json(nullptr);
     into["comm"] = owner.tgid ? Json(safe_text(who.comm)) : Json(nullptr);
     into["exe"] = text_or_null(who.exe);
+    into["exited"] = who.exited ? Json(*who.exited) : Json(nullptr);
     into["tid"] = owner.tid ? Json(owner.tid) : Json(nullptr);
     into["thread"] = owner.tid ? Json(safe_text(until_nul(owner.thread))) : Json(nullptr);
     into["container"] = text_or_null(who.container);
