@@ -6,7 +6,7 @@
 #include "connection.h"
 #include "flow.bpf.h"
 
-#define OWNERS_MAX 262144
+#define OWNERS_MAX 524288
 #define LISTENERS_MAX 8192
 
 /* struct sock pointer -> abi_socket. A hash and not a socket storage: the first touch of a storage
