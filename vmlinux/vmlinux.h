@@ -299,6 +299,10 @@ struct napi_struct {
 /* tasks */
 struct mm_struct;
 
+struct signal_struct {
+	atomic_t live;
+};
+
 struct task_struct {
 	int tgid;
 	char comm[16];
@@ -306,6 +310,7 @@ struct task_struct {
 	u64 start_boottime;
 	unsigned int flags;
 	struct mm_struct *mm;
+	struct signal_struct *signal;
 };
 
 struct seq_file;

@@ -20,9 +20,14 @@ struct mark {
 };
 static struct mark marks[MARKS];
 
-/* tgid of a process that listens -> 1 once it forked: its workers may accept in its place, so
- * nothing is inherited from it any more. Least recently used ones give way; a server that is
- * forgotten counts as one without workers. */
+enum {
+	SERVER_ALONE = 0,
+	SERVER_FORKED = 1, /* its workers may accept in its place: nothing is inherited from it */
+	SERVER_GONE = 2, /* it left its listening sockets to others */
+};
+
+/* tgid of a process that called listen() -> one of these. Least recently used ones give way; a
+ * server that is forgotten counts as one without workers. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, SERVERS_MAX);
@@ -62,6 +67,16 @@ static __always_inline void take_over(struct abi_socket *known, __u32 provenance
 	known->owner.cgroup_id = cgroup;
 }
 
+/* A socket older than culprit that no walk found: Linux 5.10 has none. */
+static __always_inline struct abi_socket *learn_old(const struct sock *sk, __u64 key)
+{
+	struct abi_socket fresh = {};
+
+	fresh.owner.cgroup_id = cgroup_of(sk);
+	bpf_map_update_elem(&owners, &key, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&owners, &key);
+}
+
 /* Called for each piece of data a process reads. The last reader is the owner: a socket may have
  * been handed over. */
 static __always_inline void learn_reader(const struct sock *sk)
@@ -74,6 +89,8 @@ static __always_inline void learn_reader(const struct sock *sk)
 	if ((mark->sk == key && mark->tgid == tgid) || !locked_by_task(sk) || is_kernel_thread())
 		return;
 	known = bpf_map_lookup_elem(&owners, &key);
+	if (!known)
+		known = learn_old(sk, key);
 	if (!known || known->role == ABI_ROLE_LISTENER)
 		return;
 	/* who called connect() stays its creator, seen reading or not */
@@ -107,9 +124,11 @@ static __always_inline void learn_forget(const struct sock *sk)
 
 static __always_inline void learn_server(__u32 tgid)
 {
-	__u32 alone = 0;
+	__u32 alone = SERVER_ALONE;
+	__u32 *known = bpf_map_lookup_elem(&servers, &tgid);
 
-	bpf_map_update_elem(&servers, &tgid, &alone, BPF_NOEXIST);
+	if (!known || *known == SERVER_GONE)
+		bpf_map_update_elem(&servers, &tgid, &alone, BPF_ANY);
 }
 
 /* A child that shares its parent's memory is about to exec (posix_spawn(), vfork()) or a thread. */
@@ -117,38 +136,68 @@ static __always_inline void learn_fork(const struct task_struct *parent,
 				       const struct task_struct *child)
 {
 	__u32 tgid = parent->tgid;
-	__u32 *forked;
+	__u32 *known;
 
 	if (parent->mm == child->mm)
 		return;
-	forked = bpf_map_lookup_elem(&servers, &tgid);
-	if (forked)
-		*forked = 1;
+	known = bpf_map_lookup_elem(&servers, &tgid);
+	if (known)
+		*known = SERVER_FORKED;
+}
+
+/* Fires for each thread, after it was taken off the count (kernel/exit.c: do_exit()). */
+static __always_inline void learn_exit(const struct task_struct *task)
+{
+	struct signal_struct *group = task->signal;
+	__u32 tgid = task->tgid;
+	__u32 *known;
+
+	if (!group || group->live.counter)
+		return;
+	known = bpf_map_lookup_elem(&servers, &tgid);
+	if (known)
+		*known = SERVER_GONE;
+}
+
+static __always_inline bool is_gone(__u32 tgid)
+{
+	__u32 *known = bpf_map_lookup_elem(&servers, &tgid);
+
+	return known && *known == SERVER_GONE;
 }
 
 /* What a connection inherits until its user is seen. */
 static __always_inline void inherit(struct abi_owner *owner, __u32 netns, __u16 port)
 {
-	__u32 *forked;
+	__u32 *known;
 
 	owner_from_listener(owner, netns, port);
-	forked = bpf_map_lookup_elem(&servers, &owner->tgid);
-	if (forked && *forked)
+	known = bpf_map_lookup_elem(&servers, &owner->tgid);
+	if (known && *known != SERVER_ALONE)
 		owner_clear(owner);
 }
 
-/* One more process holds a socket found before. Which of them uses it is not known. */
-static __always_inline void walk_shared(struct abi_socket *known, const struct sock *sk, __u32 tgid)
+/* One more process holds a known socket. Which of them uses it is not known; a listening socket
+ * whose owner ended has an heir. */
+static __always_inline void walk_known(struct abi_socket *known, const struct sock *sk,
+				       const struct abi_owner *holder)
 {
-	__u64 cgroup = known->owner.cgroup_id;
+	__u32 netns = netns_of_common(&sk->__sk_common);
+	__u16 port = sk->__sk_common.skc_num;
 
-	if (known->owner.tgid == tgid)
+	if (known->owner.tgid == holder->tgid)
 		return;
 	if (known->role == ABI_ROLE_LISTENER) {
-		listener_share(netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num);
+		if (!is_gone(known->owner.tgid)) {
+			listener_share(netns, port);
+			return;
+		}
+		known->owner = *holder;
+		listener_inherit(holder, netns, port);
+		learn_server(holder->tgid);
 	} else if (known->owner.provenance == ABI_OWNER_HOLDER) {
 		owner_clear(&known->owner);
-		known->owner.cgroup_id = cgroup;
+		known->owner.cgroup_id = holder->cgroup_id;
 	}
 }
 
@@ -170,16 +219,16 @@ static __always_inline void walk_file(struct task_struct *task, struct file *fil
 	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
 		return;
 	key = (__u64)sk;
-	known = bpf_map_lookup_elem(&owners, &key);
-	if (known) {
-		walk_shared(known, sk, task->tgid);
-		return;
-	}
 	fresh.owner.tgid = task->tgid;
 	fresh.owner.start_ns = leader->start_boottime;
 	comm_copy(fresh.owner.comm, leader->comm);
 	fresh.owner.provenance = ABI_OWNER_HOLDER;
 	fresh.owner.cgroup_id = cgroup_of(sk);
+	known = bpf_map_lookup_elem(&owners, &key);
+	if (known) {
+		walk_known(known, sk, &fresh.owner);
+		return;
+	}
 	if (sk->__sk_common.skc_state == TCP_LISTEN) {
 		fresh.role = ABI_ROLE_LISTENER;
 		listener_add(&fresh.owner, netns_of_common(&sk->__sk_common),

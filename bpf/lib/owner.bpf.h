@@ -151,6 +151,15 @@ static __always_inline void listener_share(__u32 netns, __u16 port)
 		known->shared = 1;
 }
 
+static __always_inline void listener_inherit(const struct abi_owner *heir, __u32 netns, __u16 port)
+{
+	struct abi_listener_key key = { .netns = netns, .port = port };
+	struct abi_listener *known = bpf_map_lookup_elem(&listeners, &key);
+
+	if (known)
+		known->owner = *heir;
+}
+
 static __always_inline void listener_remove(__u32 netns, __u16 port)
 {
 	struct abi_listener_key key = { .netns = netns, .port = port };

@@ -219,6 +219,13 @@ int BPF_PROG(connection_fork, struct task_struct *parent, struct task_struct *ch
 	return 0;
 }
 
+SEC("?tp_btf/sched_process_exit")
+int BPF_PROG(connection_exit, struct task_struct *task)
+{
+	learn_exit(task);
+	return 0;
+}
+
 /* Sockets older than culprit: run once at start, over the file tables of all tasks. Since 5.11
  * (bpf_sock_from_file). */
 SEC("?iter/task_file")

@@ -87,6 +87,8 @@ constexpr Hook kHooks[] = {
     {"tcp_rcv_space_adjust", "connection_read", false,
      "the process that reads an accepted connection is not learnt"},
     {"sched_process_fork", "connection_fork", false, "a server that forks workers stands for them"},
+    {"sched_process_exit", "connection_exit", false,
+     "a listening socket stays with the process that made it, also when that ended"},
     {kTaskFileIterator, "connection_walk", false,
      "sockets older than culprit have no owner (needs bpf_sock_from_file, Linux 5.11)"},
 };
