@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* One socket as it is at this moment, and who holds the UDP sockets. */
+/* One socket as it is at this moment. */
 #ifndef CULPRIT_ABI_SOCKET_H
 #define CULPRIT_ABI_SOCKET_H
 
@@ -58,12 +58,5 @@ struct socket_info {
 	__u8 pad[3];
 };
 ABI_SIZE(struct socket_info, 264);
-
-/* holders map: struct sock pointer of a UDP socket -> this. */
-struct socket_holder {
-	struct abi_owner owner;
-	__u64 inode; /* the address may be another socket's by now: then the inode differs */
-};
-ABI_SIZE(struct socket_holder, 72);
 
 #endif

@@ -6,6 +6,7 @@
 #include "ending.bpf.h"
 #include "filter.bpf.h"
 #include "owner.bpf.h"
+#include "walk.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -206,22 +207,18 @@ int connection_walk(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	struct abi_socket socket = {};
 	struct abi_socket *known;
-	struct socket *sock;
 	struct sock *sk;
 	__u64 key;
+	int error;
 
 	if (!task || !file)
 		return 0;
-	sock = bpf_sock_from_file(file);
-	if (!sock)
-		return 0;
-	sk = sock->sk;
-	if (!sk || sk->sk_protocol != IPPROTO_TCP ||
-	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
+	sk = walked_sock(file);
+	if (!sk)
 		return 0;
 	key = (__u64)sk;
 	leader = task->group_leader;
-	if (!leader || sk->__sk_common.skc_state == TCP_CLOSE)
+	if (!leader)
 		return 0;
 	/* the first task that holds it counts; that several hold a listening socket is remembered
 	 */
@@ -241,6 +238,7 @@ int connection_walk(struct bpf_iter__task_file *ctx)
 		listener_add(&socket.owner, netns_of_common(&sk->__sk_common),
 			     sk->__sk_common.skc_num);
 	}
-	bpf_map_update_elem(&owners, &key, &socket, BPF_NOEXIST);
+	error = bpf_map_update_elem(&owners, &key, &socket, BPF_NOEXIST);
+	refused(error == -EEXIST ? 0 : error); /* a hook was faster and knows more */
 	return 0;
 }

@@ -8,19 +8,6 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-#define HOLDERS_MAX 65536
-
-/* struct sock pointer -> a process found with that UDP socket; TCP sockets are in `owners`.
- * Inserted by the walk, overwritten by the next, never deleted. Full: the socket has no owner,
- * counted in map_full. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, HOLDERS_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u64);
-	__type(value, struct socket_holder);
-} holders SEC(".maps");
-
 /* Full buffer: the kernel calls again for this socket, so only what was written is counted. */
 static __always_inline int put(struct seq_file *seq, struct socket_info *info)
 {
@@ -123,7 +110,7 @@ int socket_udp(struct bpf_iter__udp *ctx)
 {
 	struct udp_sock *udp = ctx->udp_sk;
 	struct socket_info info = {};
-	struct socket_holder *holder;
+	struct abi_socket *known;
 	__s32 unread, unsent;
 	struct sock *sk;
 	__u64 key;
@@ -141,44 +128,9 @@ int socket_udp(struct bpf_iter__udp *ctx)
 	info.recv_queue = unread > 0 ? unread : 0;
 	info.send_queue = unsent > 0 ? unsent : 0;
 	key = (__u64)sk;
-	holder = bpf_map_lookup_elem(&holders, &key);
-	if (holder && holder->inode == info.inode)
-		info.owner = holder->owner;
+	known = config.walk_udp ? bpf_map_lookup_elem(&owners, &key) : NULL;
+	if (known)
+		info.owner = known->owner;
 	info.owner.cgroup_id = cgroup_of(sk);
 	return put(ctx->meta->seq, &info);
-}
-
-/* Who holds the UDP sockets: run once at start, over the file tables of all tasks. Since 5.11
- * (bpf_sock_from_file). */
-SEC("?iter/task_file")
-int socket_walk(struct bpf_iter__task_file *ctx)
-{
-	struct task_struct *task = ctx->task, *leader;
-	struct abi_ledger *ledger;
-	struct socket_holder holder = {};
-	struct file *file = ctx->file;
-	struct socket *socket;
-	struct sock *sk;
-	__u64 key;
-
-	if (!task || !file)
-		return 0;
-	socket = bpf_sock_from_file(file);
-	leader = task->group_leader;
-	sk = socket ? socket->sk : NULL;
-	if (!leader || !sk || sk->sk_protocol != IPPROTO_UDP ||
-	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
-		return 0;
-	holder.inode = inode_of(socket);
-	holder.owner.tgid = task->tgid;
-	holder.owner.start_ns = leader->start_boottime;
-	comm_copy(holder.owner.comm, leader->comm);
-	holder.owner.provenance = ABI_OWNER_HOLDER;
-	key = (__u64)sk;
-	if (bpf_map_update_elem(&holders, &key, &holder, BPF_ANY)) {
-		ledger = ledger_of(ABI_SOCKET);
-		if (ledger)
-			count_one(&ledger->map_full);
-	}
-	return 0;
 }

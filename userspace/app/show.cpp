@@ -125,13 +125,13 @@ void Show::check_complete() {
         x_report.notes.push_back(fmt::format("{} more devices than are kept", x_links_left_out));
     if (about_links())
         return;
-    const abi_ledger ledger = x_capture.ledgers()[ABI_SOCKET];
+    Ledgers ledgers = x_capture.ledgers();
+    const abi_ledger& ledger = ledgers[ABI_SOCKET];
     if (x_received != ledger.submitted || x_capture.rejected())
         x_report.notes.push_back(
             fmt::format("{} sockets were written and {} read", ledger.submitted, x_received));
-    if (ledger.map_full)
-        x_report.notes.push_back(
-            fmt::format("{} UDP sockets have no owner: too many", ledger.map_full));
+    if (const std::uint64_t full = ledgers[ABI_CLOSE].map_full)
+        x_report.notes.push_back(fmt::format("{} sockets have no owner: too many", full));
 }
 
 void Show::add_names() {

@@ -187,6 +187,7 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
     abi_config config = options.config;
     config.probe_reads = features.may_read_packets();
     config.tick_ns = tick_ns();
+    config.walk_udp = options.iterators_only;
     for (const std::uint32_t kind : options.event_kinds)
         config.kinds |= 1U << kind;
     for (std::size_t i = 0; i < status.hooks.size(); i++) {
