@@ -6,11 +6,18 @@
 #include "owner.bpf.h"
 #include "socket.h"
 
-static __always_inline __u64 inode_of(const struct socket *socket)
+static __always_inline __u64 inode_of(const struct sock *sk)
 {
-	struct file *file = socket ? socket->file : NULL;
-	struct inode *inode = file ? file->f_inode : NULL;
+	const struct sock___v6_16 *young = (const void *)sk;
+	struct socket *socket;
+	struct inode *inode;
+	struct file *file;
 
+	if (bpf_core_field_exists(young->sk_ino))
+		return young->sk_ino;
+	socket = sk->sk_socket;
+	file = socket ? socket->file : NULL;
+	inode = file ? file->f_inode : NULL;
 	return inode ? inode->i_ino : 0;
 }
 
@@ -28,7 +35,7 @@ static __always_inline __u32 drops_of(const struct sock *sk)
 
 static __always_inline void buffers_from_sock(struct socket_info *info, const struct sock *sk)
 {
-	info->inode = inode_of(sk->sk_socket);
+	info->inode = inode_of(sk);
 	info->drops = drops_of(sk);
 	info->rmem_alloc = sk->sk_backlog.rmem_alloc.counter;
 	info->rcvbuf = sk->sk_rcvbuf;

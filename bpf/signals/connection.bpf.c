@@ -206,7 +206,6 @@ int connection_walk(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = ctx->task, *leader;
 	struct file *file = ctx->file;
 	struct abi_socket socket = {};
-	struct abi_socket *known;
 	struct sock *sk;
 	__u64 key;
 	int error;
@@ -220,25 +219,19 @@ int connection_walk(struct bpf_iter__task_file *ctx)
 	leader = task->group_leader;
 	if (!leader)
 		return 0;
-	/* the first task that holds it counts; that several hold a listening socket is remembered
-	 */
-	known = bpf_map_lookup_elem(&owners, &key);
-	if (known) {
-		if (known->role == ABI_ROLE_LISTENER && known->owner.tgid != (__u32)task->tgid)
-			listener_share(netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num);
-		return 0;
-	}
 	socket.owner.tgid = task->tgid;
 	socket.owner.start_ns = leader->start_boottime;
 	comm_copy(socket.owner.comm, leader->comm);
 	socket.owner.provenance = ABI_OWNER_HOLDER;
 	socket.owner.cgroup_id = cgroup_of(sk);
-	if (sk->__sk_common.skc_state == TCP_LISTEN) {
+	if (sk->__sk_common.skc_state == TCP_LISTEN)
 		socket.role = ABI_ROLE_LISTENER;
-		listener_add(&socket.owner, netns_of_common(&sk->__sk_common),
-			     sk->__sk_common.skc_num);
-	}
+	/* the first task that holds it counts, and a hook that was faster knows more; that several
+	 * hold a listening socket is remembered */
 	error = bpf_map_update_elem(&owners, &key, &socket, BPF_NOEXIST);
-	refused(error == -EEXIST ? 0 : error); /* a hook was faster and knows more */
+	if (socket.role == ABI_ROLE_LISTENER && (!error || error == -EEXIST))
+		refused(walked_listener(sk, &socket.owner, error));
+	else if (error != -EEXIST)
+		refused(error);
 	return 0;
 }
