@@ -28,7 +28,7 @@ struct socket_info {
 	__u64 quiet_ns; /* since the last segment from the peer; 0 when there was none. A connection
 			   half closed by the peer is at least that long in its state */
 	__u64 timer_ns; /* until the timer runs out */
-	__u64 bytes_sent; /* acknowledged by the peer */
+	__u64 bytes_sent; /* acknowledged by the peer; SYN and FIN count as one each */
 	__u64 bytes_received;
 	__u32 state; /* TCP state; SYN_RECV and FIN_WAIT2 of small sockets too. UDP: CLOSE or
 			ESTABLISHED (connected) */
