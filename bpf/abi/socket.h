@@ -35,8 +35,9 @@ struct socket_info {
 	__u32 timer; /* enum abi_timer */
 	__u32 drops; /* packets this socket refused in its life: listener overflows, full UDP
 			buffer */
-	__u32 recv_queue; /* bytes not read; UDP: of buffer memory */
-	__u32 send_queue; /* bytes not acknowledged, sent or not; UDP: of buffer memory */
+	__u32 recv_queue; /* bytes not read, FIN not counted; UDP: of buffer memory */
+	__u32 send_queue; /* bytes not acknowledged, sent or not, SYN and FIN not counted; UDP: of
+			      buffer memory */
 	__u32 accept_queue; /* LISTEN: connections that wait for accept() */
 	__u32 accept_limit; /* LISTEN: overflows when accept_queue is larger */
 	__u32 syn_queue; /* LISTEN: handshakes under way */

@@ -134,14 +134,31 @@ static __always_inline void queues_from_listener(struct socket_info *info,
 	info->syn_queue = icsk->icsk_accept_queue.qlen.counter;
 }
 
+/* A FIN takes a sequence number and is no byte to read. */
+static __always_inline __u32 unread_bytes(const struct tcp_sock *tp, __u32 state)
+{
+	bool fin = state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING;
+	__s32 unread = tp->rcv_nxt - tp->copied_seq;
+
+	return unread > fin ? unread - fin : 0;
+}
+
+/* Nor is a SYN or FIN that waits for its acknowledgement a byte to send. */
+static __always_inline __u32 unacked_bytes(const struct tcp_sock *tp, __u32 state)
+{
+	bool flag = state == TCP_SYN_SENT || state == TCP_SYN_RECV || state == TCP_FIN_WAIT1 ||
+		    state == TCP_LAST_ACK || state == TCP_CLOSING;
+	__s32 unacked = tp->write_seq - tp->snd_una;
+
+	return unacked > flag ? unacked - flag : 0;
+}
+
 static __always_inline void queues_from_tcp(struct socket_info *info, const struct tcp_sock *tp)
 {
 	const struct inet_connection_sock *icsk = &tp->inet_conn;
-	__s32 unread = tp->rcv_nxt - tp->copied_seq;
 
-	/* a FIN counts in rcv_nxt and is never copied */
-	info->recv_queue = unread > 0 ? unread : 0;
-	info->send_queue = tp->write_seq - tp->snd_una;
+	info->recv_queue = unread_bytes(tp, info->state);
+	info->send_queue = unacked_bytes(tp, info->state);
 	if (tp->rcv_tstamp)
 		info->quiet_ns = (__u64)((__u32)bpf_jiffies64() - tp->rcv_tstamp) * config.tick_ns;
 	info->bytes_sent = tp->bytes_acked;

@@ -128,6 +128,7 @@ TEST_CASE("connections are listed in the state they are in", "[socket_test]") {
     const Json waits = row_with(all, {{"remote", orphan}});
     CHECK(waits["state"] == "CLOSE_WAIT");
     CHECK(waits["quiet_ns"].is_number());
+    CHECK(waits["recv_queue"] == 0); // the FIN is not a byte
     check_owner(waits, owner, "st-states");
 
     const Json last = row_with(all, {{"local", closed}});
@@ -157,6 +158,7 @@ TEST_CASE("both ends of a handshake under way are listed", "[socket_test]") {
     CHECK(client["state"] == "SYN_SENT");
     CHECK(client["local"] == local);
     CHECK(client["timer"] == "retransmit");
+    CHECK(client["send_queue"] == 0);
     check_owner(client, owner, "st-client");
     const Json request =
         row_with(show("connections", {"--netns", ns.b.netns()}), {{"remote", local}});
