@@ -33,8 +33,9 @@ static __always_inline __u32 drops_of(const struct sock *sk)
 	return apart ? apart->drops0.counter + apart->drops1.counter : sk->sk_drops.counter;
 }
 
-static __always_inline void buffers_from_sock(struct socket_info *info, const struct sock *sk)
+static __always_inline void basics_from_sock(struct socket_info *info, const struct sock *sk)
 {
+	info->owner.cgroup_id = cgroup_of(sk);
 	info->inode = inode_of(sk);
 	info->drops = drops_of(sk);
 	info->rmem_alloc = sk->sk_backlog.rmem_alloc.counter;
@@ -100,7 +101,7 @@ static __always_inline __u64 since(__u64 then)
  * a connection inherits from the listener behind its port. */
 static __always_inline void life_from_owners(struct socket_info *info, const struct sock *sk)
 {
-	__u64 key = (__u64)sk;
+	__u64 key = (__u64)sk, cgroup_id = info->owner.cgroup_id;
 	struct abi_socket *known = bpf_map_lookup_elem(&owners, &key);
 
 	if (known) {
@@ -114,7 +115,7 @@ static __always_inline void life_from_owners(struct socket_info *info, const str
 	} else if (info->state != TCP_LISTEN && info->state != TCP_SYN_SENT) {
 		owner_from_listener(&info->owner, info->flow.netns, info->flow.local_port);
 	}
-	info->owner.cgroup_id = cgroup_of(sk);
+	info->owner.cgroup_id = cgroup_id;
 }
 
 static __always_inline void queues_from_listener(struct socket_info *info,

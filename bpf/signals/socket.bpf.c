@@ -34,10 +34,10 @@ static __always_inline void from_tcp(struct socket_info *info, const struct tcp_
 {
 	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
 
+	basics_from_sock(info, sk);
 	flow_from_tcp(&info->flow, tp);
 	info->state = sk->__sk_common.skc_state;
 	life_from_owners(info, sk);
-	buffers_from_sock(info, sk);
 	if (info->state == TCP_LISTEN)
 		queues_from_listener(info, tp);
 	else
@@ -75,10 +75,14 @@ static __always_inline void from_timewait(struct socket_info *info,
 }
 
 /* All TCP sockets of the namespace in which the iterator was created, listening ones first. Since
- * 5.9; not sock_diag: that has no owner and no cgroup, and costs more. */
+ * 5.9; not sock_diag: that knows no owner, and to find one by its inode in /proc costs ten times as
+ * much. */
 SEC("?iter/tcp")
 int socket_tcp(struct bpf_iter__tcp *ctx)
 {
+	/* loaded before the paths part: for each load of a pointer on each path the verifier
+	 * searches the kernel's whole BTF, which would be a sixth of the cost of the start */
+	struct seq_file *seq = ctx->meta->seq;
 	struct sock_common *skc = ctx->sk_common;
 	struct socket_info info = {};
 	struct tcp_timewait_sock *tw;
@@ -90,24 +94,25 @@ int socket_tcp(struct bpf_iter__tcp *ctx)
 	tp = bpf_skc_to_tcp_sock(skc);
 	if (tp) {
 		from_tcp(&info, tp);
-		return put(ctx->meta->seq, &info);
+		return put(seq, &info);
 	}
 	tw = bpf_skc_to_tcp_timewait_sock(skc);
 	if (tw) {
 		from_timewait(&info, tw);
-		return put(ctx->meta->seq, &info);
+		return put(seq, &info);
 	}
 	tr = bpf_skc_to_tcp_request_sock(skc);
 	if (!tr)
 		return 0;
 	from_request(&info, tr);
-	return put(ctx->meta->seq, &info);
+	return put(seq, &info);
 }
 
 /* All UDP sockets of the namespace, as above. */
 SEC("?iter/udp")
 int socket_udp(struct bpf_iter__udp *ctx)
 {
+	struct seq_file *seq = ctx->meta->seq;
 	struct udp_sock *udp = ctx->udp_sk;
 	struct socket_info info = {};
 	struct abi_socket *known;
@@ -118,10 +123,10 @@ int socket_udp(struct bpf_iter__udp *ctx)
 	if (!udp)
 		return 0;
 	sk = &udp->inet.sk;
+	basics_from_sock(&info, sk);
 	flow_from_common(&info.flow, &sk->__sk_common);
 	info.flow.protocol = IPPROTO_UDP;
 	info.state = sk->__sk_common.skc_state;
-	buffers_from_sock(&info, sk);
 	/* net/ipv4/udp_diag.c: udp_diag_get_info(); the allocation count begins at 1 */
 	unread = info.rmem_alloc - udp->forward_deficit;
 	unsent = sk->sk_wmem_alloc.refs.counter - 1;
@@ -130,7 +135,6 @@ int socket_udp(struct bpf_iter__udp *ctx)
 	key = (__u64)sk;
 	known = config.walk_udp ? bpf_map_lookup_elem(&owners, &key) : NULL;
 	if (known)
-		info.owner = known->owner;
-	info.owner.cgroup_id = cgroup_of(sk);
-	return put(ctx->meta->seq, &info);
+		info.owner = known->owner; /* its cgroup was read from the socket too */
+	return put(seq, &info);
 }
