@@ -54,6 +54,23 @@ void check_owner(const Json& row, const Owner& owner, const std::string& comm) {
     CHECK(row["comm"] == comm);
 }
 
+/// One pair each: established, half closed, closed by the client and not by the server, closed.
+std::vector<Pair> pairs_in_states(const Tell& tell) {
+    const UniqueFd listener = listen_at("127.0.0.1", 16);
+    std::vector<Pair> kept;
+    for (int i = 0; i < 4; i++) {
+        kept.push_back(make_pair(listener, "127.0.0.1"));
+        tell(local_port(kept.back().client.get()));
+    }
+    ::send(kept[0].client.get(), "hello", 5, 0);
+    ::shutdown(kept[1].client.get(), SHUT_WR);
+    kept[2].client = UniqueFd();
+    kept[3].client = UniqueFd();
+    kept[3].server = UniqueFd();
+    tell(0);
+    return kept;
+}
+
 } // namespace
 
 TEST_CASE("a listener shows how many connections wait for accept()", "[socket_test]") {
@@ -88,21 +105,7 @@ TEST_CASE("a listener shows how many connections wait for accept()", "[socket_te
 
 TEST_CASE("connections are listed in the state they are in", "[socket_test]") {
     const TwoNs ns;
-    const Owner owner(ns.a, "st-states", [](const Tell& tell) {
-        const UniqueFd listener = listen_at("127.0.0.1", 16);
-        std::vector<Pair> kept;
-        for (int i = 0; i < 4; i++) {
-            kept.push_back(make_pair(listener, "127.0.0.1"));
-            tell(local_port(kept.back().client.get()));
-        }
-        ::send(kept[0].client.get(), "hello", 5, 0);
-        ::shutdown(kept[1].client.get(), SHUT_WR);
-        kept[2].client = UniqueFd();
-        kept[3].client = UniqueFd();
-        kept[3].server = UniqueFd();
-        tell(0);
-        return kept;
-    });
+    const Owner owner(ns.a, "st-states", pairs_in_states);
     const std::string established = owner.at(), half = owner.at(), orphan = owner.at(),
                       closed = owner.at();
     owner.at();
