@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // `culprit show`: walks all sockets or devices of all network namespaces once, prints one table.
+#include <malloc.h>
 #include <sys/utsname.h>
 
 #include <set>
@@ -170,6 +171,9 @@ Result<InventoryReport> Show::run() {
 } // namespace
 
 int run_show(const Options& options) {
+    // each object reads the kernel's BTF, megabytes: memory that is kept is not faulted in anew
+    mallopt(M_MMAP_THRESHOLD, 64 * 1024 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
     const auto config = resolve_filters(options.filters);
     if (!config)
         return print_error(config.error());
