@@ -11,6 +11,11 @@ struct sock_cgroup_data___v5_10 {
 	u64 val;
 };
 
+/* 6.16: the inode number is in the socket itself, 0 while no process has it. */
+struct sock___v6_16 {
+	u64 sk_ino;
+};
+
 /* 6.18: the drops of UDP sockets are counted apart from the socket, once per half of the NUMA nodes
  * (net/core/sock.c: sk_drops_read()). */
 struct numa_drop_counters___v6_18 {

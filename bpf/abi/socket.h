@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* One socket as it is at this moment, and who holds the UDP sockets. */
+/* One socket as it is at this moment. */
 #ifndef CULPRIT_ABI_SOCKET_H
 #define CULPRIT_ABI_SOCKET_H
 
@@ -28,15 +28,16 @@ struct socket_info {
 	__u64 quiet_ns; /* since the last segment from the peer; 0 when there was none. A connection
 			   half closed by the peer is at least that long in its state */
 	__u64 timer_ns; /* until the timer runs out */
-	__u64 bytes_sent; /* acknowledged by the peer */
+	__u64 bytes_sent; /* acknowledged by the peer; SYN and FIN count as one each */
 	__u64 bytes_received;
 	__u32 state; /* TCP state; SYN_RECV and FIN_WAIT2 of small sockets too. UDP: CLOSE or
 			ESTABLISHED (connected) */
 	__u32 timer; /* enum abi_timer */
 	__u32 drops; /* packets this socket refused in its life: listener overflows, full UDP
 			buffer */
-	__u32 recv_queue; /* bytes not read; UDP: of buffer memory */
-	__u32 send_queue; /* bytes not acknowledged, sent or not; UDP: of buffer memory */
+	__u32 recv_queue; /* bytes not read, FIN not counted; UDP: of buffer memory */
+	__u32 send_queue; /* bytes not acknowledged, sent or not, SYN and FIN not counted; UDP: of
+			      buffer memory */
 	__u32 accept_queue; /* LISTEN: connections that wait for accept() */
 	__u32 accept_limit; /* LISTEN: overflows when accept_queue is larger */
 	__u32 syn_queue; /* LISTEN: handshakes under way */
@@ -58,12 +59,5 @@ struct socket_info {
 	__u8 pad[3];
 };
 ABI_SIZE(struct socket_info, 264);
-
-/* holders map: struct sock pointer of a UDP socket -> this. */
-struct socket_holder {
-	struct abi_owner owner;
-	__u64 inode; /* the address may be another socket's by now: then the inode differs */
-};
-ABI_SIZE(struct socket_holder, 72);
 
 #endif

@@ -43,6 +43,7 @@
 
 /* include/uapi/asm-generic/errno.h */
 #define EBUSY 16
+#define EEXIST 17
 #define EAGAIN 11
 #define ECONNRESET 104
 #define EPIPE 32

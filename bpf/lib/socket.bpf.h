@@ -6,11 +6,18 @@
 #include "owner.bpf.h"
 #include "socket.h"
 
-static __always_inline __u64 inode_of(const struct socket *socket)
+static __always_inline __u64 inode_of(const struct sock *sk)
 {
-	struct file *file = socket ? socket->file : NULL;
-	struct inode *inode = file ? file->f_inode : NULL;
+	const struct sock___v6_16 *young = (const void *)sk;
+	struct socket *socket;
+	struct inode *inode;
+	struct file *file;
 
+	if (bpf_core_field_exists(young->sk_ino))
+		return young->sk_ino;
+	socket = sk->sk_socket;
+	file = socket ? socket->file : NULL;
+	inode = file ? file->f_inode : NULL;
 	return inode ? inode->i_ino : 0;
 }
 
@@ -26,9 +33,10 @@ static __always_inline __u32 drops_of(const struct sock *sk)
 	return apart ? apart->drops0.counter + apart->drops1.counter : sk->sk_drops.counter;
 }
 
-static __always_inline void buffers_from_sock(struct socket_info *info, const struct sock *sk)
+static __always_inline void basics_from_sock(struct socket_info *info, const struct sock *sk)
 {
-	info->inode = inode_of(sk->sk_socket);
+	info->owner.cgroup_id = cgroup_of(sk);
+	info->inode = inode_of(sk);
 	info->drops = drops_of(sk);
 	info->rmem_alloc = sk->sk_backlog.rmem_alloc.counter;
 	info->rcvbuf = sk->sk_rcvbuf;
@@ -93,7 +101,7 @@ static __always_inline __u64 since(__u64 then)
  * a connection inherits from the listener behind its port. */
 static __always_inline void life_from_owners(struct socket_info *info, const struct sock *sk)
 {
-	__u64 key = (__u64)sk;
+	__u64 key = (__u64)sk, cgroup_id = info->owner.cgroup_id;
 	struct abi_socket *known = bpf_map_lookup_elem(&owners, &key);
 
 	if (known) {
@@ -107,7 +115,7 @@ static __always_inline void life_from_owners(struct socket_info *info, const str
 	} else if (info->state != TCP_LISTEN && info->state != TCP_SYN_SENT) {
 		owner_from_listener(&info->owner, info->flow.netns, info->flow.local_port);
 	}
-	info->owner.cgroup_id = cgroup_of(sk);
+	info->owner.cgroup_id = cgroup_id;
 }
 
 static __always_inline void queues_from_listener(struct socket_info *info,
@@ -127,14 +135,31 @@ static __always_inline void queues_from_listener(struct socket_info *info,
 	info->syn_queue = icsk->icsk_accept_queue.qlen.counter;
 }
 
+/* A FIN takes a sequence number and is no byte to read. */
+static __always_inline __u32 unread_bytes(const struct tcp_sock *tp, __u32 state)
+{
+	bool fin = state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING;
+	__s32 unread = tp->rcv_nxt - tp->copied_seq;
+
+	return unread > fin ? unread - fin : 0;
+}
+
+/* Nor is a SYN or FIN that waits for its acknowledgement a byte to send. */
+static __always_inline __u32 unacked_bytes(const struct tcp_sock *tp, __u32 state)
+{
+	bool flag = state == TCP_SYN_SENT || state == TCP_SYN_RECV || state == TCP_FIN_WAIT1 ||
+		    state == TCP_LAST_ACK || state == TCP_CLOSING;
+	__s32 unacked = tp->write_seq - tp->snd_una;
+
+	return unacked > flag ? unacked - flag : 0;
+}
+
 static __always_inline void queues_from_tcp(struct socket_info *info, const struct tcp_sock *tp)
 {
 	const struct inet_connection_sock *icsk = &tp->inet_conn;
-	__s32 unread = tp->rcv_nxt - tp->copied_seq;
 
-	/* a FIN counts in rcv_nxt and is never copied */
-	info->recv_queue = unread > 0 ? unread : 0;
-	info->send_queue = tp->write_seq - tp->snd_una;
+	info->recv_queue = unread_bytes(tp, info->state);
+	info->send_queue = unacked_bytes(tp, info->state);
 	if (tp->rcv_tstamp)
 		info->quiet_ns = (__u64)((__u32)bpf_jiffies64() - tp->rcv_tstamp) * config.tick_ns;
 	info->bytes_sent = tp->bytes_acked;

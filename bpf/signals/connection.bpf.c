@@ -5,7 +5,7 @@
 #include "connection.h"
 #include "ending.bpf.h"
 #include "filter.bpf.h"
-#include "learn.bpf.h"
+#include "walk.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -235,6 +235,6 @@ int connection_walk(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 
 	if (task && file)
-		walk_file(task, file);
+		refused(walk_file(task, file));
 	return 0;
 }

@@ -8,19 +8,6 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-#define HOLDERS_MAX 65536
-
-/* struct sock pointer -> a process found with that UDP socket; TCP sockets are in `owners`.
- * Inserted by the walk, overwritten by the next, never deleted. Full: the socket has no owner,
- * counted in map_full. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, HOLDERS_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u64);
-	__type(value, struct socket_holder);
-} holders SEC(".maps");
-
 /* Full buffer: the kernel calls again for this socket, so only what was written is counted. */
 static __always_inline int put(struct seq_file *seq, struct socket_info *info)
 {
@@ -47,10 +34,10 @@ static __always_inline void from_tcp(struct socket_info *info, const struct tcp_
 {
 	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
 
+	basics_from_sock(info, sk);
 	flow_from_tcp(&info->flow, tp);
 	info->state = sk->__sk_common.skc_state;
 	life_from_owners(info, sk);
-	buffers_from_sock(info, sk);
 	if (info->state == TCP_LISTEN)
 		queues_from_listener(info, tp);
 	else
@@ -88,10 +75,14 @@ static __always_inline void from_timewait(struct socket_info *info,
 }
 
 /* All TCP sockets of the namespace in which the iterator was created, listening ones first. Since
- * 5.9; not sock_diag: that has no owner and no cgroup, and costs more. */
+ * 5.9; not sock_diag: that knows no owner, and to find one by its inode in /proc costs ten times as
+ * much. */
 SEC("?iter/tcp")
 int socket_tcp(struct bpf_iter__tcp *ctx)
 {
+	/* loaded before the paths part: for each load of a pointer on each path the verifier
+	 * searches the kernel's whole BTF, which would be a sixth of the cost of the start */
+	struct seq_file *seq = ctx->meta->seq;
 	struct sock_common *skc = ctx->sk_common;
 	struct socket_info info = {};
 	struct tcp_timewait_sock *tw;
@@ -103,27 +94,28 @@ int socket_tcp(struct bpf_iter__tcp *ctx)
 	tp = bpf_skc_to_tcp_sock(skc);
 	if (tp) {
 		from_tcp(&info, tp);
-		return put(ctx->meta->seq, &info);
+		return put(seq, &info);
 	}
 	tw = bpf_skc_to_tcp_timewait_sock(skc);
 	if (tw) {
 		from_timewait(&info, tw);
-		return put(ctx->meta->seq, &info);
+		return put(seq, &info);
 	}
 	tr = bpf_skc_to_tcp_request_sock(skc);
 	if (!tr)
 		return 0;
 	from_request(&info, tr);
-	return put(ctx->meta->seq, &info);
+	return put(seq, &info);
 }
 
 /* All UDP sockets of the namespace, as above. */
 SEC("?iter/udp")
 int socket_udp(struct bpf_iter__udp *ctx)
 {
+	struct seq_file *seq = ctx->meta->seq;
 	struct udp_sock *udp = ctx->udp_sk;
 	struct socket_info info = {};
-	struct socket_holder *holder;
+	struct abi_socket *known;
 	__s32 unread, unsent;
 	struct sock *sk;
 	__u64 key;
@@ -131,54 +123,18 @@ int socket_udp(struct bpf_iter__udp *ctx)
 	if (!udp)
 		return 0;
 	sk = &udp->inet.sk;
+	basics_from_sock(&info, sk);
 	flow_from_common(&info.flow, &sk->__sk_common);
 	info.flow.protocol = IPPROTO_UDP;
 	info.state = sk->__sk_common.skc_state;
-	buffers_from_sock(&info, sk);
 	/* net/ipv4/udp_diag.c: udp_diag_get_info(); the allocation count begins at 1 */
 	unread = info.rmem_alloc - udp->forward_deficit;
 	unsent = sk->sk_wmem_alloc.refs.counter - 1;
 	info.recv_queue = unread > 0 ? unread : 0;
 	info.send_queue = unsent > 0 ? unsent : 0;
 	key = (__u64)sk;
-	holder = bpf_map_lookup_elem(&holders, &key);
-	if (holder && holder->inode == info.inode)
-		info.owner = holder->owner;
-	info.owner.cgroup_id = cgroup_of(sk);
-	return put(ctx->meta->seq, &info);
-}
-
-/* Who holds the UDP sockets: run once at start, over the file tables of all tasks. Since 5.11
- * (bpf_sock_from_file). */
-SEC("?iter/task_file")
-int socket_walk(struct bpf_iter__task_file *ctx)
-{
-	struct task_struct *task = ctx->task, *leader;
-	struct abi_ledger *ledger;
-	struct socket_holder holder = {};
-	struct file *file = ctx->file;
-	struct socket *socket;
-	struct sock *sk;
-	__u64 key;
-
-	if (!task || !file)
-		return 0;
-	socket = bpf_sock_from_file(file);
-	leader = task->group_leader;
-	sk = socket ? socket->sk : NULL;
-	if (!leader || !sk || sk->sk_protocol != IPPROTO_UDP ||
-	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
-		return 0;
-	holder.inode = inode_of(socket);
-	holder.owner.tgid = task->tgid;
-	holder.owner.start_ns = leader->start_boottime;
-	comm_copy(holder.owner.comm, leader->comm);
-	holder.owner.provenance = ABI_OWNER_HOLDER;
-	key = (__u64)sk;
-	if (bpf_map_update_elem(&holders, &key, &holder, BPF_ANY)) {
-		ledger = ledger_of(ABI_SOCKET);
-		if (ledger)
-			count_one(&ledger->map_full);
-	}
-	return 0;
+	known = config.walk_udp ? bpf_map_lookup_elem(&owners, &key) : NULL;
+	if (known)
+		info.owner = known->owner; /* its cgroup was read from the socket too */
+	return put(seq, &info);
 }

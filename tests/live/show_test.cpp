@@ -184,6 +184,8 @@ TEST_CASE("show says what it cannot do", "[show_test]") {
         return Json::parse(culprit.out());
     }();
     CHECK(rows_with(own, {{"device", "lo"}}).size() == 1);
+    CHECK(own["namespaces"].size() == 1);
+    CHECK(own["notes"].dump().find("CAP_SYS_ADMIN") != std::string::npos);
     const Json no_owner = show("listeners", {"--disable-hook", "iter/task_file"});
     CHECK_FALSE(no_owner["notes"].empty());
 }

@@ -54,6 +54,23 @@ void check_owner(const Json& row, const Owner& owner, const std::string& comm) {
     CHECK(row["comm"] == comm);
 }
 
+/// One pair each: established, half closed, closed by the client and not by the server, closed.
+std::vector<Pair> pairs_in_states(const Tell& tell) {
+    const UniqueFd listener = listen_at("127.0.0.1", 16);
+    std::vector<Pair> kept;
+    for (int i = 0; i < 4; i++) {
+        kept.push_back(make_pair(listener, "127.0.0.1"));
+        tell(local_port(kept.back().client.get()));
+    }
+    ::send(kept[0].client.get(), "hello", 5, 0);
+    ::shutdown(kept[1].client.get(), SHUT_WR);
+    kept[2].client = UniqueFd();
+    kept[3].client = UniqueFd();
+    kept[3].server = UniqueFd();
+    tell(0);
+    return kept;
+}
+
 } // namespace
 
 TEST_CASE("a listener shows how many connections wait for accept()", "[socket_test]") {
@@ -88,28 +105,14 @@ TEST_CASE("a listener shows how many connections wait for accept()", "[socket_te
 
 TEST_CASE("connections are listed in the state they are in", "[socket_test]") {
     const TwoNs ns;
-    const Owner owner(ns.a, "st-states", [](const Tell& tell) {
-        const UniqueFd listener = listen_at("127.0.0.1", 16);
-        std::vector<Pair> kept;
-        for (int i = 0; i < 4; i++) {
-            kept.push_back(make_pair(listener, "127.0.0.1"));
-            tell(local_port(kept.back().client.get()));
-        }
-        ::send(kept[0].client.get(), "hello", 5, 0);
-        ::shutdown(kept[1].client.get(), SHUT_WR);
-        kept[2].client = UniqueFd();
-        kept[3].client = UniqueFd();
-        kept[3].server = UniqueFd();
-        tell(0);
-        return kept;
-    });
+    const Owner owner(ns.a, "st-states", pairs_in_states);
     const std::string established = owner.at(), half = owner.at(), orphan = owner.at(),
                       closed = owner.at();
     owner.at();
     const Json all = show("connections", {"--netns", ns.a.netns()});
     const Json client = row_with(all, {{"local", established}});
     CHECK(client["state"] == "ESTABLISHED");
-    CHECK(client["bytes_sent"] == 5);
+    CHECK(client["bytes_sent"] == 6); // the SYN counts
     CHECK(client["srtt_us"].is_number());
     CHECK(client["send_queue"] == 0);
     check_owner(client, owner, "st-states");
@@ -128,6 +131,7 @@ TEST_CASE("connections are listed in the state they are in", "[socket_test]") {
     const Json waits = row_with(all, {{"remote", orphan}});
     CHECK(waits["state"] == "CLOSE_WAIT");
     CHECK(waits["quiet_ns"].is_number());
+    CHECK(waits["recv_queue"] == 0); // the FIN is not a byte
     check_owner(waits, owner, "st-states");
 
     const Json last = row_with(all, {{"local", closed}});
@@ -157,6 +161,7 @@ TEST_CASE("both ends of a handshake under way are listed", "[socket_test]") {
     CHECK(client["state"] == "SYN_SENT");
     CHECK(client["local"] == local);
     CHECK(client["timer"] == "retransmit");
+    CHECK(client["send_queue"] == 0);
     check_owner(client, owner, "st-client");
     const Json request =
         row_with(show("connections", {"--netns", ns.b.netns()}), {{"remote", local}});

@@ -50,7 +50,10 @@ std::string records_table() {
                 fields +=
                     fmt::format("{}{} {}", fields.empty() ? "" : ", ", field.name, field.size);
             table += fmt::format("| `{}` | {} | {} | {} |\n", kind->name, kind->size,
-                                 kind->event ? "event" : "total", fields);
+                                 kind->event          ? "event"
+                                 : kind->sums.empty() ? "row"
+                                                      : "total",
+                                 fields);
         }
     return table;
 }

@@ -74,6 +74,26 @@ std::string check_kind(const std::string& name) {
     return "no signal named '" + safe_text(name) + "'; there are " + known;
 }
 
+/// A socket has no device, a device no owner.
+void check_show_filters(const Options& o) {
+    const Filters& f = o.filters;
+    const bool links = o.topic == Topic::kInterfaces;
+    if (!links && !f.dev.empty())
+        throw CLI::ValidationError("--dev", "goes with show interfaces only");
+    if (links && (f.pid || f.port || !f.comm.empty() || !f.cgroup.empty() || !f.addr.empty()))
+        throw CLI::ValidationError("show interfaces", "takes the filters --netns and --dev only");
+}
+
+CLI::App* add_watch(CLI::App& app, Options& o) {
+    CLI::App* watch = app.add_subcommand("watch", "live stream of events");
+    watch->add_option("signal", o.kinds, "which events; default all")->check(check_kind);
+    add_for(*watch, o, "stop after this time (default: at SIGINT)");
+    watch->add_flag("--all", o.all, "also drops that are normal life");
+    add_filters(*watch, o.filters);
+    add_output(*watch, o);
+    return watch;
+}
+
 CLI::App* add_show(CLI::App& app, Options& o) {
     CLI::App* show = app.add_subcommand("show", "what is there now, worst first");
     show->add_option_function<std::string>(
@@ -83,8 +103,8 @@ CLI::App* add_show(CLI::App& app, Options& o) {
             },
             fmt::format("one of {}", fmt::join(kTopicNames, ", ")))
         ->required()
-        ->check(CLI::IsMember(std::set<std::string>(std::begin(kTopicNames), //
-                                                    std::end(kTopicNames))));
+        ->check(
+            CLI::IsMember(std::set<std::string>(std::begin(kTopicNames), std::end(kTopicNames))));
     show->add_option_function<std::uint32_t>(
             "--limit", [&o](std::uint32_t rows) { o.limit = rows; },
             fmt::format(
@@ -92,19 +112,10 @@ CLI::App* add_show(CLI::App& app, Options& o) {
                 "in any case",
                 kShowRows))
         ->check(CLI::Range(1U, 1'000'000U));
+    show->callback([&o] { check_show_filters(o); });
     add_filters(*show, o.filters);
     add_output(*show, o);
     return show;
-}
-
-/// A socket has no device, a device no owner.
-void check_show_filters(const Options& o) {
-    const Filters& f = o.filters;
-    const bool links = o.topic == Topic::kInterfaces;
-    if (!links && !f.dev.empty())
-        throw CLI::ValidationError("--dev", "goes with show interfaces only");
-    if (links && (f.pid || f.port || !f.comm.empty() || !f.cgroup.empty() || !f.addr.empty()))
-        throw CLI::ValidationError("show interfaces", "takes the filters --netns and --dev only");
 }
 
 std::string check_finding(const std::string& id) {
@@ -235,12 +246,7 @@ std::expected<Options, int> parse_options(int argc, char** argv) {
                          "judge what --save wrote, without touching the kernel");
     add_filters(*diagnose, o.filters);
     add_output(*diagnose, o);
-    CLI::App* watch = app.add_subcommand("watch", "live stream of events");
-    watch->add_option("signal", o.kinds, "which events; default all")->check(check_kind);
-    add_for(*watch, o, "stop after this time (default: at SIGINT)");
-    watch->add_flag("--all", o.all, "also drops that are normal life");
-    add_filters(*watch, o.filters);
-    add_output(*watch, o);
+    CLI::App* watch = add_watch(app, o);
     CLI::App* show = add_show(app, o);
     CLI::App* doctor =
         app.add_subcommand("doctor", "what this kernel offers, and what is missing and why");
@@ -249,8 +255,6 @@ std::expected<Options, int> parse_options(int argc, char** argv) {
         app.parse(argc, argv);
         if (!o.replay.empty() && (!o.save.empty() || o.filters.any() || o.for_ns))
             throw CLI::ValidationError("--replay", "goes with --only, --output and --color only");
-        if (*show)
-            check_show_filters(o);
     } catch (const CLI::ParseError& e) {
         const int code = app.exit(e);
         return std::unexpected(code == 0 ? 0 : 2);

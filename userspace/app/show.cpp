@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // `culprit show`: walks all sockets or devices of all network namespaces once, prints one table.
+#include <malloc.h>
 #include <sys/utsname.h>
 
 #include <set>
@@ -28,6 +29,7 @@ public:
 
 private:
     Result<void> start_walks();
+    Result<bool> visit(const Netns& netns);
     Result<void> visit_all();
     Result<void> look(std::uint32_t inum);
     Result<void> look_at_sockets();
@@ -87,36 +89,41 @@ Result<void> Show::look(std::uint32_t inum) {
     return about_links() ? look_at_links(inum) : look_at_sockets();
 }
 
+/// True when it was looked at; what goes wrong inside is an error of the whole.
+Result<bool> Show::visit(const Netns& netns) {
+    Result<void> looked;
+    const auto visited = visit_netns(netns, [&] { looked = look(netns.inum); });
+    if (!looked)
+        return std::unexpected(looked.error());
+    if (visited && *visited)
+        x_report.netns[netns.inum] = netns.name;
+    return visited && *visited;
+}
+
 Result<void> Show::visit_all() {
+    const bool may_enter = run_in_netns("/proc/self/ns/net", [] {}).has_value();
+    const std::uint32_t own = own_netns();
     std::size_t left_out = 0, unreached = 0;
-    std::string refused;
-    for (int round = 0; round < kRounds; round++) {
+    for (int round = 0; round == 0 || (unreached && round < kRounds); round++) {
         unreached = 0;
         for (const auto& [inum, netns] : list_netns(left_out)) {
-            if (!wanted(inum) || x_report.netns.contains(inum))
+            if (!wanted(inum) || x_report.netns.contains(inum) || (!may_enter && inum != own))
                 continue;
-            Result<void> looked;
-            const auto visited = visit_netns(netns, [&, id = inum] { looked = look(id); });
-            if (!looked)
-                return looked;
-            if (visited && *visited)
-                x_report.netns[inum] = netns.name;
-            else
-                unreached++;
-            if (!visited)
-                refused = ": " + visited.error().what + "; it needs CAP_SYS_ADMIN";
+            const auto done = visit(netns);
+            if (!done)
+                return std::unexpected(done.error());
+            unreached += *done ? 0 : 1;
         }
-        if (!unreached || !refused.empty())
-            break;
     }
-    if (unreached)
+    if (!may_enter)
         x_report.notes.push_back(
-            fmt::format("{} network namespaces were not looked at{}", unreached, refused));
-    if (left_out)
+            "only the own network namespace was looked at: entering others needs CAP_SYS_ADMIN");
+    if (unreached + left_out)
         x_report.notes.push_back(
-            fmt::format("{} more network namespaces than can be looked at", left_out));
+            fmt::format("{} network namespaces were not looked at", unreached + left_out));
     if (x_report.netns.empty())
-        return fail(Code::kFailed, "no network namespace could be looked at" + refused);
+        return fail(Code::kFailed, "the network namespace could not be entered" +
+                                       std::string(may_enter ? "" : ": it needs CAP_SYS_ADMIN"));
     return {};
 }
 
@@ -125,13 +132,13 @@ void Show::check_complete() {
         x_report.notes.push_back(fmt::format("{} more devices than are kept", x_links_left_out));
     if (about_links())
         return;
-    const abi_ledger ledger = x_capture.ledgers()[ABI_SOCKET];
+    Ledgers ledgers = x_capture.ledgers();
+    const abi_ledger& ledger = ledgers[ABI_SOCKET];
     if (x_received != ledger.submitted || x_capture.rejected())
         x_report.notes.push_back(
             fmt::format("{} sockets were written and {} read", ledger.submitted, x_received));
-    if (ledger.map_full)
-        x_report.notes.push_back(
-            fmt::format("{} UDP sockets have no owner: too many", ledger.map_full));
+    if (const std::uint64_t full = ledgers[ABI_CLOSE].map_full)
+        x_report.notes.push_back(fmt::format("{} sockets have no owner: too many", full));
 }
 
 void Show::add_names() {
@@ -164,6 +171,9 @@ Result<InventoryReport> Show::run() {
 } // namespace
 
 int run_show(const Options& options) {
+    // each object reads the kernel's BTF, megabytes: memory that is kept is not faulted in anew
+    mallopt(M_MMAP_THRESHOLD, 64 * 1024 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
     const auto config = resolve_filters(options.filters);
     if (!config)
         return print_error(config.error());

@@ -23,27 +23,31 @@ struct BtfFree {
     void operator()(btf* b) const { btf__free(b); }
 };
 
+/// What is wanted of the BTF, found in one pass: it has 100 000 types and more, and a look-up by
+/// name reads them all.
+struct Found {
+    std::map<std::string, __u32> tracepoints; // of the typedef btf_trace_X
+    std::set<std::string> functions;          // iterators, and the helper they need
+};
+
 /// btf_trace_X is a typedef of a pointer to a function whose first parameter is the probe's private
 /// data.
-std::uint32_t count_args(const btf* btf, const std::string& hook) {
-    const int id = btf__find_by_name_kind(btf, ("btf_trace_" + hook).c_str(), BTF_KIND_TYPEDEF);
-    const btf_type* type = id > 0 ? btf__type_by_id(btf, static_cast<__u32>(id)) : nullptr;
+std::uint32_t count_args(const btf* btf, const Found& found, const std::string& hook) {
+    const auto id = found.tracepoints.find(hook);
+    const btf_type* type =
+        id == found.tracepoints.end() ? nullptr : btf__type_by_id(btf, id->second);
     const btf_type* pointer = type ? btf__type_by_id(btf, type->type) : nullptr;
     const btf_type* proto =
         pointer && btf_is_ptr(pointer) ? btf__type_by_id(btf, pointer->type) : nullptr;
     return proto && btf_is_func_proto(proto) && btf_vlen(proto) ? btf_vlen(proto) - 1U : 0;
 }
 
-bool has_function(const btf* btf, const std::string& name) {
-    return btf__find_by_name_kind(btf, name.c_str(), BTF_KIND_FUNC) > 0;
-}
-
 /// An iterator has one argument, its context. The one over file tables is older than the helper
 /// that makes it useful.
-bool has_iterator(const btf* btf, const std::string& hook) {
+bool has_iterator(const Found& found, const std::string& hook) {
     const std::string name = hook.substr(hook.find('/') + 1);
-    return has_function(btf, "bpf_iter_" + name) &&
-           (name != "task_file" || has_function(btf, "bpf_sock_from_file"));
+    return found.functions.contains("bpf_iter_" + name) &&
+           (name != "task_file" || found.functions.contains("bpf_sock_from_file"));
 }
 
 /// The kernel's names carry the enum's prefix: SKB_DROP_REASON_NO_SOCKET, QDISC_DROP_OVERLIMIT,
@@ -66,18 +70,26 @@ void read_enum(const btf* btf, const btf_type* type, std::map<std::uint32_t, std
     }
 }
 
-void read_reasons(const btf* btf, Features& features) {
+Found read_types(const btf* btf, Features& features) {
+    constexpr std::string_view kTrace = "btf_trace_";
+    Found found;
     const __u32 count = btf__type_cnt(btf);
     for (__u32 id = 1; id < count; id++) {
         const btf_type* type = btf__type_by_id(btf, id);
-        if (!btf_is_enum(type))
+        const bool is_enum = btf_is_enum(type), is_function = btf_is_func(type);
+        if (!is_enum && !is_function && !btf_is_typedef(type))
             continue;
         const std::string_view name = btf__name_by_offset(btf, type->name_off);
-        if (name.ends_with("_drop_reason"))
+        if (is_enum && name.ends_with("_drop_reason"))
             read_enum(btf, type, features.drop_reasons);
-        else if (name == "sk_rst_reason")
+        else if (is_enum && name == "sk_rst_reason")
             read_enum(btf, type, features.reset_reasons);
+        else if (is_function && (name.starts_with("bpf_iter_") || name == "bpf_sock_from_file"))
+            found.functions.emplace(name);
+        else if (!is_function && name.starts_with(kTrace))
+            found.tracepoints.emplace(name.substr(kTrace.size()), id);
     }
+    return found;
 }
 
 /// "none [integrity] confidentiality": the one in brackets is in force.
@@ -154,15 +166,13 @@ Features read_features(const std::vector<std::string>& wanted,
         return features;
     }
     features.has_btf = true;
+    const Found found = read_types(btf.get(), features);
     for (const std::string& hook : wanted) {
-        if (hidden.contains(hook) || features.hooks.contains(hook))
-            continue;
-        const std::uint32_t args =
-            hook.starts_with("iter/") ? has_iterator(btf.get(), hook) : count_args(btf.get(), hook);
-        if (args)
+        const std::uint32_t args = hook.starts_with("iter/") ? has_iterator(found, hook)
+                                                             : count_args(btf.get(), found, hook);
+        if (args && !hidden.contains(hook))
             features.hooks[hook] = args;
     }
-    read_reasons(btf.get(), features);
     return features;
 }
 

@@ -96,18 +96,20 @@ void Inventory::add(const socket_info& socket) {
         add_peer(socket);
 }
 
-/// Its port is open here, or it is known to have been accepted.
-bool Inventory::is_service_here(const socket_info& socket) const {
+/// This host's service when its port is open here or it is known to have been accepted, else the
+/// peer's.
+OwnedSums& Inventory::service_of(const socket_info& socket) {
     const abi_flow& flow = socket.flow;
-    return is_open(socket) || socket.role == ABI_ROLE_SERVER ||
-           ports.contains({flow.netns, flow.local_port, flow.protocol, 1});
+    const PortKey here{flow.netns, flow.local_port, flow.protocol, 1};
+    if (is_open(socket) || socket.role == ABI_ROLE_SERVER)
+        return ports.at(here);
+    if (OwnedSums* open = ports.find(here))
+        return *open;
+    return ports.at({flow.netns, flow.remote_port, flow.protocol, 0});
 }
 
 void Inventory::add_port(const socket_info& socket) {
-    const abi_flow& flow = socket.flow;
-    const bool here = is_service_here(socket);
-    OwnedSums& row =
-        ports.at({flow.netns, here ? flow.local_port : flow.remote_port, flow.protocol, here});
+    OwnedSums& row = service_of(socket);
     if (is_open(socket)) {
         row.shared =
             row.shared || socket.shared || (row.owner.tgid && row.owner.tgid != socket.owner.tgid);

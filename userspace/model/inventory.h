@@ -67,14 +67,16 @@ public:
     static constexpr std::size_t kKeysMax = 4096;
 
     Value& at(const Key& key) {
-        const auto found = x_rows.find(key);
-        if (found != x_rows.end())
-            return found->second;
+        if (Value* known = find(key))
+            return *known;
         if (x_rows.size() < kKeysMax)
             return x_rows[key];
         return other;
     }
-    bool contains(const Key& key) const { return x_rows.contains(key); }
+    Value* find(const Key& key) {
+        const auto found = x_rows.find(key);
+        return found == x_rows.end() ? nullptr : &found->second;
+    }
     std::size_t size() const { return x_rows.size(); }
 
     /// All rows but `other`, the largest of `rank` first.
@@ -141,7 +143,7 @@ struct Inventory {
     std::uint64_t tcp_connections() const;
 
 private:
-    bool is_service_here(const socket_info& socket) const;
+    OwnedSums& service_of(const socket_info& socket);
     void add_port(const socket_info& socket);
     void add_peer(const socket_info& socket);
 };

@@ -151,7 +151,9 @@ std::string inventory_json(const InventoryReport& report) {
     for (const auto& [inum, name] : report.netns)
         out["namespaces"].push_back(
             {{"netns", inum}, {"name", name.empty() ? Json(nullptr) : Json(safe_text(name))}});
-    out["notes"] = report.notes;
+    out["notes"] = Json::array();
+    for (const std::string& note : report.notes)
+        out["notes"].push_back(safe_once(note));
     if (report.topic != Topic::kInterfaces)
         out["sums"] = {{"sockets", report.inventory.sockets()},
                        {"tcp", sums_json(report.inventory.tcp)},

@@ -333,7 +333,9 @@ std::string topic_text(const InventoryReport& report, const Writer& writer, cons
 std::string footnotes(const InventoryReport& report) {
     const Inventory& inventory = report.inventory;
     std::string out;
-    if (report.topic == Topic::kListeners || report.topic == Topic::kPorts)
+    const bool marks = report.topic == Topic::kListeners || report.topic == Topic::kPorts;
+    if (marks && std::ranges::any_of(ranked_ports(inventory),
+                                     [](const auto& row) { return row.second.shared; }))
         out += "  +: other processes listen on that port too\n";
     const std::uint64_t folded = report.topic == Topic::kPeers   ? inventory.peers.other.sockets
                                  : report.topic == Topic::kPorts ? inventory.ports.other.sockets

@@ -6,7 +6,6 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +18,7 @@
 #include "signals/all.h"
 #include "signals/iterator.h"
 #include "util/log.h"
+#include "util/time.h"
 
 namespace culprit {
 
@@ -58,14 +58,6 @@ std::string why_not_loaded(int error, const Features& features) {
     if (error == -EPERM)
         return "the kernel refused to load it (EPERM): a lockdown or security module is in the way";
     return sys_error(error, "the kernel refused to load it").what + " (see --debug)";
-}
-
-/// The resolution of the coarse clocks is the kernel's tick (kernel/time/posix-timers.c:
-/// posix_get_coarse_res()).
-std::uint32_t tick_ns() {
-    timespec tick{};
-    clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
-    return static_cast<std::uint32_t>(tick.tv_nsec);
 }
 
 bool runs(std::string_view hook, const CaptureOptions& options) {
@@ -187,6 +179,7 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
     abi_config config = options.config;
     config.probe_reads = features.may_read_packets();
     config.tick_ns = tick_ns();
+    config.walk_udp = options.iterators_only;
     for (const std::uint32_t kind : options.event_kinds)
         config.kinds |= 1U << kind;
     for (std::size_t i = 0; i < status.hooks.size(); i++) {
@@ -213,13 +206,11 @@ Result<void> attach_walk(Loaded& into, const Hook& hook, bpf_program* program) {
     auto link = attach_iterator(program);
     if (!link)
         return std::unexpected(link.error().in(hook.tracepoint));
-    if (hook.tracepoint != std::string_view(kTaskFileIterator)) {
-        into.walks.push_back(std::move(*link));
-        return {};
+    if (hook.tracepoint == std::string_view(kTaskFileIterator)) {
+        const auto done = run_iterator(link->get(), [](std::span<const std::byte>) {});
+        return done ? Result<void>() : std::unexpected(done.error());
     }
-    const auto done = run_iterator(link->get(), [](std::span<const std::byte>) {});
-    if (!done)
-        return std::unexpected(done.error().in(hook.tracepoint));
+    into.walks.push_back(std::move(*link));
     return {};
 }
 

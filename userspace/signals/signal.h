@@ -63,7 +63,8 @@ struct Kind {
     const char* name;
     const char* summary;
     std::uint16_t size;
-    bool event; // streamed by `watch`; false: a total taken at each tick
+    bool event; // streamed by `watch`; false: a total taken at each tick, without sums a row that
+                // is written when asked for
     std::span<const Field> fields;
     std::span<const Part> key;
     std::span<const Part> sums;

@@ -56,8 +56,6 @@ constexpr const Kind* kKinds[] = {&kSocket};
 constexpr Hook kHooks[] = {
     {"iter/tcp", "socket_tcp", true, ""},
     {"iter/udp", "socket_udp", false, "UDP sockets are not listed"},
-    {kTaskFileIterator, "socket_walk", false,
-     "UDP sockets have no owner (needs bpf_sock_from_file, Linux 5.11)"},
 };
 
 } // namespace

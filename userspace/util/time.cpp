@@ -27,6 +27,13 @@ std::uint64_t boot_now_ns() {
     return static_cast<std::uint64_t>(read_clock(CLOCK_BOOTTIME));
 }
 
+std::uint32_t tick_ns() {
+    // what the coarse clocks resolve (kernel/time/posix-timers.c: posix_get_coarse_res())
+    timespec tick{};
+    clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+    return static_cast<std::uint32_t>(tick.tv_nsec);
+}
+
 std::int64_t wall_offset_ns() {
     return read_clock(CLOCK_REALTIME) - read_clock(CLOCK_BOOTTIME);
 }

@@ -12,6 +12,9 @@ namespace culprit {
 
 std::uint64_t boot_now_ns();
 
+/// Length of a jiffy.
+std::uint32_t tick_ns();
+
 /// CLOCK_REALTIME minus CLOCK_BOOTTIME at this moment: add it to a boot time to get wall time.
 std::int64_t wall_offset_ns();
 

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Sockets found in the tasks' file tables: who holds them? */
+#ifndef CULPRIT_WALK_BPF_H
+#define CULPRIT_WALK_BPF_H
+
+#include "learn.bpf.h"
+
+static __always_inline bool walk_wants(const struct sock *sk)
+{
+	if (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6)
+		return false;
+	if (sk->sk_protocol == IPPROTO_UDP)
+		return config.walk_udp;
+	return sk->sk_protocol == IPPROTO_TCP && sk->__sk_common.skc_state != TCP_CLOSE;
+}
+
+/* The socket behind the file, or NULL. */
+static __always_inline struct sock *walk_sock(struct file *file)
+{
+	struct socket *socket = bpf_sock_from_file(file);
+	struct sock *sk = socket ? socket->sk : NULL;
+
+	return sk && walk_wants(sk) ? sk : NULL;
+}
+
+/* One more process holds a known socket. Which of them uses it is not known; a listening socket
+ * whose owner ended has an heir. */
+static __always_inline void walk_known(struct abi_socket *known, const struct sock *sk,
+				       const struct abi_owner *holder)
+{
+	__u32 netns = netns_of_common(&sk->__sk_common);
+	__u16 port = sk->__sk_common.skc_num;
+
+	if (known->owner.tgid == holder->tgid)
+		return;
+	if (known->role == ABI_ROLE_LISTENER) {
+		if (!is_gone(known->owner.tgid)) {
+			listener_share(netns, port);
+			return;
+		}
+		known->owner = *holder;
+		listener_inherit(holder, netns, port);
+		learn_server(holder->tgid);
+	} else if (known->owner.provenance == ABI_OWNER_HOLDER) {
+		owner_clear(&known->owner);
+		known->owner.cgroup_id = holder->cgroup_id;
+	}
+}
+
+/* One file of one task; an error when a map is full. The lowest process that holds a listening
+ * socket stands for it; that others do too is remembered. */
+static __always_inline int walk_file(struct task_struct *task, struct file *file)
+{
+	struct task_struct *leader = task->group_leader;
+	struct sock *sk = walk_sock(file);
+	struct abi_socket fresh = {};
+	struct abi_socket *known;
+	__u64 key = (__u64)sk;
+	int error;
+
+	if (!sk || !leader)
+		return 0;
+	fresh.owner.tgid = task->tgid;
+	fresh.owner.start_ns = leader->start_boottime;
+	comm_copy(fresh.owner.comm, leader->comm);
+	fresh.owner.provenance = ABI_OWNER_HOLDER;
+	fresh.owner.cgroup_id = cgroup_of(sk);
+	if (sk->__sk_common.skc_state == TCP_LISTEN)
+		fresh.role = ABI_ROLE_LISTENER;
+	/* a hook that was faster knows more */
+	error = bpf_map_update_elem(&owners, &key, &fresh, BPF_NOEXIST);
+	if (error == -EEXIST) {
+		known = bpf_map_lookup_elem(&owners, &key);
+		if (known)
+			walk_known(known, sk, &fresh.owner);
+		return 0;
+	}
+	if (error || fresh.role != ABI_ROLE_LISTENER)
+		return error;
+	learn_server(task->tgid);
+	return listener_add(&fresh.owner, netns_of_common(&sk->__sk_common),
+			    sk->__sk_common.skc_num);
+}
+
+#endif
