@@ -6,6 +6,7 @@
 #include "ending.bpf.h"
 #include "filter.bpf.h"
 #include "owner.bpf.h"
+#include "walk.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -203,21 +204,12 @@ SEC("?iter/task_file")
 int connection_walk(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task, *leader;
-	struct file *file = ctx->file;
+	struct sock *sk = tcp_sock_of_file(ctx);
 	struct abi_socket socket = {};
 	struct abi_socket *known;
-	struct socket *sock;
-	struct sock *sk;
 	__u64 key;
 
-	if (!task || !file)
-		return 0;
-	sock = bpf_sock_from_file(file);
-	if (!sock)
-		return 0;
-	sk = sock->sk;
-	if (!sk || sk->sk_protocol != IPPROTO_TCP ||
-	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
+	if (!sk || !task)
 		return 0;
 	key = (__u64)sk;
 	leader = task->group_leader;

@@ -147,6 +147,9 @@ Features read_features(const std::vector<std::string>& wanted,
     if (btf__find_by_name_kind(btf.get(), "bpf_sock_from_file", BTF_KIND_FUNC) > 0 &&
         !hidden.contains("task_file"))
         features.hooks["task_file"] = 1;
+    if (btf__find_by_name_kind(btf.get(), "bpf_iter__bpf_map_elem", BTF_KIND_STRUCT) > 0 &&
+        !hidden.contains("bpf_map_elem"))
+        features.hooks["bpf_map_elem"] = 1;
     read_reasons(btf.get(), features);
     return features;
 }

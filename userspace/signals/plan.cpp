@@ -18,6 +18,8 @@ SignalStatus plan_signal(const Signal& signal, const Features& features) {
             for (const Argument& argument : hook.arguments)
                 (args >= argument.count ? status.gains : status.why)
                     .emplace_back(args >= argument.count ? argument.brings : argument.without);
+            if (hook.probes && !features.may_read_packets())
+                status.why.push_back(std::string("lockdown=confidentiality: ") + hook.without);
         } else if (features.has_btf && hook.required) {
             off(std::string("this kernel has no hook ") + hook.tracepoint);
         } else if (features.has_btf) {
@@ -36,7 +38,8 @@ std::vector<std::string> wanted_hooks() {
     std::vector<std::string> hooks;
     for (const Signal* signal : all_signals())
         for (const Hook& hook : signal->hooks)
-            if (hook.tracepoint != std::string_view(kTaskFileIterator))
+            if (hook.tracepoint != std::string_view(kTaskFileIterator) &&
+                hook.tracepoint != std::string_view(kMapElemIterator))
                 hooks.emplace_back(hook.tracepoint);
     return hooks;
 }
