@@ -11,6 +11,7 @@
 
 #include "detect/finding.h"
 #include "detect/flows.h"
+#include "detect/listeners.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 
@@ -187,8 +188,12 @@ std::vector<Finding> detect_local_drop(const Facts& facts) {
     add_totals(total, places);
     add_suffering(total, places); // first: who sends again suffers most
     add_samples(total, places);
+    const Listeners listeners(total);
     std::vector<Finding> findings;
     for (const auto& [at, place] : places) {
+        if (listeners.explains_drop(at.netns, drop_reason(at.reason, total.names),
+                                    symbol(at.location, total.names)))
+            continue;
         const bool flows = place.packets >= threshold::kDropHurtMin && place.conversations;
         const bool sockets = place.packets >= threshold::kDropSocketMin && place.socket_samples;
         if (!flows && !sockets && place.packets < threshold::kDropInfoMin)
