@@ -116,6 +116,16 @@ TEST_CASE("a hook with fewer arguments degrades its signal and names what is los
             }
 }
 
+TEST_CASE("a part that needs probe reads is said to be lost under lockdown", "[plan_test]") {
+    Features features = full_kernel();
+    features.lockdown = "confidentiality";
+    const SignalStatus status = plan_signal(signal("listen"), features);
+    CHECK(status.state == State::kDegraded);
+    CHECK(mentions(status.why, "lockdown=confidentiality"));
+    CHECK(mentions(status.why, "listen queues"));
+    CHECK(status.hooks.back().arguments == 8);
+}
+
 TEST_CASE("each generation of kfree_skb brings what it brings", "[plan_test]") {
     Features features = full_kernel();
     features.hooks["kfree_skb"] = 2; // before 5.17
@@ -133,4 +143,5 @@ TEST_CASE("the hooks looked up are those of the signals, without the iterator", 
     CHECK(std::ranges::count(wanted, "kfree_skb") == 1);
     CHECK(std::ranges::count(wanted, "inet_sock_set_state") == 1);
     CHECK(std::ranges::count(wanted, "task_file") == 0);
+    CHECK(std::ranges::count(wanted, "bpf_map_elem") == 0);
 }

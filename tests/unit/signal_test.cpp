@@ -200,7 +200,9 @@ TEST_CASE("each kind is as large as its record", "[signal_test]") {
     CHECK(size_of_kind(ABI_QDISC_TOTAL) == sizeof(qdisc_total));
     CHECK(size_of_kind(ABI_NIC) == sizeof(nic_event));
     CHECK(size_of_kind(ABI_NIC_TOTAL) == sizeof(nic_total));
-    CHECK(all_kinds().size() == 10);
+    CHECK(size_of_kind(ABI_LISTEN) == sizeof(listen_event));
+    CHECK(size_of_kind(ABI_LISTEN_TOTAL) == sizeof(listen_total));
+    CHECK(all_kinds().size() == 12);
 }
 
 TEST_CASE("every signal has a question, a program and hooks that fit its configuration",

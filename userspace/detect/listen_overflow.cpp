@@ -29,8 +29,9 @@ void add_rates(Finding& finding, const ListenerFacts& l, const Window& total) {
     const double accepts = per_second(l.accepted, total);
     const char* of = l.shared() ? " by all sockets of this address together" : "";
     finding.evidence.push_back(
-        {fmt::format("{:.1f} connections accepted and {:.1f} established per second{}", accepts,
-                     per_second(l.established, total), of),
+        {fmt::format("per second {:.1f} packets dropped, {:.1f} connections established and {:.1f} "
+                     "accepted{}",
+                     per_second(sum.drops, total), per_second(l.established, total), accepts, of),
          accepts, "connections/s", "inet_sock_set_state, sk_ack_backlog"});
     // Little's law: mean wait = mean depth / rate
     if (const double depth = sum.looks ? double(sum.depth_sum) / double(sum.looks) : 0;

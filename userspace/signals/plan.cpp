@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What of a signal this kernel allows, before anything is loaded. Pure.
+#include <set>
+
 #include "signals/all.h"
 #include "signals/capture.h"
 
@@ -35,13 +37,13 @@ SignalStatus plan_signal(const Signal& signal, const Features& features) {
 }
 
 std::vector<std::string> wanted_hooks() {
-    std::vector<std::string> hooks;
+    std::set<std::string> hooks; // several signals may hook the same one
     for (const Signal* signal : all_signals())
         for (const Hook& hook : signal->hooks)
             if (hook.tracepoint != std::string_view(kTaskFileIterator) &&
                 hook.tracepoint != std::string_view(kMapElemIterator))
-                hooks.emplace_back(hook.tracepoint);
-    return hooks;
+                hooks.emplace(hook.tracepoint);
+    return {hooks.begin(), hooks.end()};
 }
 
 } // namespace culprit
