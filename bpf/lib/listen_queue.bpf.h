@@ -50,7 +50,7 @@ static __always_inline bool queues_read(struct listen_value *value, const struct
 	value->somaxconn = BPF_CORE_READ(net, core.sysctl_somaxconn);
 	value->max_syn_backlog = BPF_CORE_READ(net, ipv4.sysctl_max_syn_backlog);
 	/* an int before 5.15, a byte since */
-	value->syncookies = BPF_CORE_READ_BITFIELD_PROBED(&net->ipv4, sysctl_tcp_syncookies);
+	value->syncookies = BPF_CORE_READ_BITFIELD_PROBED(net, ipv4.sysctl_tcp_syncookies);
 	value->known = 1;
 	return true;
 }

@@ -147,6 +147,11 @@ bool Listeners::explains_drop(std::uint32_t netns, const std::string& reason,
            });
 }
 
+bool Listeners::is_backscatter(const abi_flow& flow) const {
+    const ListenerFacts* from = at(flow, true);
+    return from && from->trouble == ListenTrouble::kFlood;
+}
+
 std::string listener_name(const ListenerFacts& listener) {
     const abi_flow& flow = listener.sum.flow;
     return is_any(flow) ? fmt::format("*:{}", flow.local_port) : endpoint(flow, true);

@@ -48,6 +48,9 @@ public:
     bool explains_drop(std::uint32_t netns, const std::string& reason,
                        const std::string& symbol) const;
 
+    /// Sent by a listener under a flood: what it answers, nobody asked for.
+    bool is_backscatter(const abi_flow& flow) const;
+
 private:
     void add_places(const Window& total);
 

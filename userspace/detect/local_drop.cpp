@@ -47,8 +47,10 @@ void add_totals(const Window& total, Places& places) {
     }
 }
 
-void add_samples(const Window& total, Places& places) {
+void add_samples(const Window& total, const Listeners& listeners, Places& places) {
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP)) {
+        if (listeners.is_backscatter(drop.flow))
+            continue;
         const auto it = places.find({drop.reason, drop.flow.netns, drop.location});
         if (it == places.end())
             continue;
@@ -66,7 +68,7 @@ void add_samples(const Window& total, Places& places) {
 }
 
 /// Who sends again what was dropped here, and who cannot connect because of it.
-void add_suffering(const Window& total, Places& places) {
+void add_suffering(const Window& total, const Listeners& listeners, Places& places) {
     const LocalDrops drops = find_local_drops(total);
     const auto place_of = [&](const DropPlace* at) {
         const auto it = at ? places.find(*at) : places.end();
@@ -76,6 +78,8 @@ void add_suffering(const Window& total, Places& places) {
     std::ranges::stable_sort(resent, std::greater{},
                              [](const auto& row) { return row.record.segs; });
     for (const auto& [again, info] : resent) {
+        if (listeners.is_backscatter(again.flow))
+            continue;
         if (Place* place = place_of(drops.of(again.flow))) {
             place->segs_again += again.segs;
             place->again[again.flow.netns] += again.segs;
@@ -184,11 +188,11 @@ void add_evidence(Finding& finding, const Place& place, const Window& total) {
 
 std::vector<Finding> detect_local_drop(const Facts& facts) {
     const Window& total = facts.total;
+    const Listeners listeners(total);
     Places places;
     add_totals(total, places);
-    add_suffering(total, places); // first: who sends again suffers most
-    add_samples(total, places);
-    const Listeners listeners(total);
+    add_suffering(total, listeners, places); // first: who sends again suffers most
+    add_samples(total, listeners, places);
     std::vector<Finding> findings;
     for (const auto& [at, place] : places) {
         if (listeners.explains_drop(at.netns, drop_reason(at.reason, total.names),
