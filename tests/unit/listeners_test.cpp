@@ -239,6 +239,32 @@ TEST_CASE("without cookies the flood drops, with and without a counter of its ow
     }
 }
 
+TEST_CASE("what a flooded listener answers is dropped without harm to it or its clients",
+          "[listeners_test]") {
+    Window window = ten_seconds();
+    listen_total total = listener();
+    total.looks_syn_full = 48;
+    add(window, total);
+    count(window, counter("TcpExt.SyncookiesSent"), 12296);
+    auto dropped = make<drop_total>();
+    dropped.reason = 2;
+    dropped.location = kNfHook;
+    dropped.netns = kNetns;
+    dropped.packets = 5000;
+    window.fold(bytes_of(dropped));
+    auto sample = make<drop_event>();
+    sample.flow = tcp_flow("10.0.0.1", kPort, "198.51.100.7", 1024);
+    sample.owner = process("server", 42);
+    sample.reason = 2;
+    sample.location = kNfHook;
+    sample.tcp_flags = 18; // SYN and ACK
+    window.fold(bytes_of(sample));
+    add_syn_repeats(window, "10.0.0.1", 10);
+    const auto findings = loud(window);
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].id == "syn-flood");
+}
+
 TEST_CASE("an overflow that also moves cookies is an overflow", "[listeners_test]") {
     Window window = ten_seconds();
     listen_total total = overflowing();

@@ -68,7 +68,7 @@ void add_samples(const Window& total, const Listeners& listeners, Places& places
 }
 
 /// Who sends again what was dropped here, and who cannot connect because of it.
-void add_suffering(const Window& total, const Listeners& listeners, Places& places) {
+void add_suffering(const Window& total, Places& places) {
     const LocalDrops drops = find_local_drops(total);
     const auto place_of = [&](const DropPlace* at) {
         const auto it = at ? places.find(*at) : places.end();
@@ -78,8 +78,6 @@ void add_suffering(const Window& total, const Listeners& listeners, Places& plac
     std::ranges::stable_sort(resent, std::greater{},
                              [](const auto& row) { return row.record.segs; });
     for (const auto& [again, info] : resent) {
-        if (listeners.is_backscatter(again.flow))
-            continue;
         if (Place* place = place_of(drops.of(again.flow))) {
             place->segs_again += again.segs;
             place->again[again.flow.netns] += again.segs;
@@ -191,7 +189,7 @@ std::vector<Finding> detect_local_drop(const Facts& facts) {
     const Listeners listeners(total);
     Places places;
     add_totals(total, places);
-    add_suffering(total, listeners, places); // first: who sends again suffers most
+    add_suffering(total, places); // first: who sends again suffers most
     add_samples(total, listeners, places);
     std::vector<Finding> findings;
     for (const auto& [at, place] : places) {
