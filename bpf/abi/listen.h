@@ -46,8 +46,8 @@ struct listen_value {
 	__u32 max_syn_backlog; /* net.ipv4.tcp_max_syn_backlog */
 	__u32 syncookies; /* net.ipv4.tcp_syncookies */
 	__u32 sockets; /* that listen at this address */
-	__u32 known; /* 1: the queues could be read */
 	__u32 depth_before; /* accept queue when the entry was made */
+	__u32 pad;
 };
 ABI_SIZE(struct listen_value, 200);
 

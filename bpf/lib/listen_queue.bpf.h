@@ -51,7 +51,6 @@ static __always_inline bool queues_read(struct listen_value *value, const struct
 	value->max_syn_backlog = BPF_CORE_READ(net, ipv4.sysctl_max_syn_backlog);
 	/* an int before 5.15, a byte since */
 	value->syncookies = BPF_CORE_READ_BITFIELD_PROBED(net, ipv4.sysctl_tcp_syncookies);
-	value->known = 1;
 	return true;
 }
 

@@ -62,7 +62,7 @@ static __always_inline void established(const struct sock *child)
 	if (!group)
 		return;
 	count_one(&group->established);
-	if (group->sockets != 1 || !group->sk || !config.probe_reads)
+	if (group->sockets != 1 || !group->sk)
 		return;
 	listener = (const struct sock *)group->sk;
 	depth = BPF_CORE_READ(listener, sk_ack_backlog);
@@ -114,7 +114,7 @@ static __always_inline void tell(struct listen_value *value)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_LISTEN);
 	__u32 drops = value->drops - value->drops_told;
-	bool full = value->known && value->peak > value->limit;
+	bool full = value->peak > value->limit;
 	bool news = drops || (full && !value->full_told);
 	struct listen_event event = {};
 
@@ -152,7 +152,7 @@ int listen_look(struct bpf_iter__bpf_map_elem *ctx)
 	value = bpf_map_lookup_elem(&listening, &sk);
 	if (!value)
 		return 0;
-	if (config.probe_reads && !queues_read(value, (const struct sock *)sk)) {
+	if (!queues_read(value, (const struct sock *)sk)) {
 		leave(value, sk);
 		return 0;
 	}

@@ -116,14 +116,13 @@ TEST_CASE("a hook with fewer arguments degrades its signal and names what is los
             }
 }
 
-TEST_CASE("a part that needs probe reads is said to be lost under lockdown", "[plan_test]") {
+TEST_CASE("a signal that lives by probe reads is off under lockdown and says so", "[plan_test]") {
     Features features = full_kernel();
     features.lockdown = "confidentiality";
     const SignalStatus status = plan_signal(signal("listen"), features);
-    CHECK(status.state == State::kDegraded);
+    CHECK(status.state == State::kOff);
     CHECK(mentions(status.why, "lockdown=confidentiality"));
-    CHECK(mentions(status.why, "listen queues"));
-    CHECK(status.hooks.back().arguments == 8);
+    CHECK(plan_signal(signal("connection"), features).state == State::kOn);
 }
 
 TEST_CASE("each generation of kfree_skb brings what it brings", "[plan_test]") {

@@ -102,12 +102,7 @@ constexpr Hook kHooks[] = {
     {"tcp_retransmit_synack", "listen_synack", false, "SYN-ACKs sent again are not counted"},
     {kTaskFileIterator, "listen_walk", false,
      "listeners older than culprit are not watched (needs bpf_sock_from_file, Linux 5.11)"},
-    {kMapElemIterator,
-     "listen_look",
-     false,
-     "how full listen queues are and what they drop is not known",
-     {},
-     true},
+    {kMapElemIterator, "listen_look", true, "", {}, true},
 };
 
 } // namespace

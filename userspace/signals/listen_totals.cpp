@@ -126,8 +126,6 @@ void ListenTotals::note(const listen_value& value) {
     Listener& one = listener_of(value);
     one.last = value;
     one.present = true;
-    if (!value.known)
-        return;
     listen_total& s = one.sampled;
     s.looks++;
     s.looks_full += value.depth > value.limit;
@@ -163,8 +161,8 @@ void ListenTotals::count_groups() {
         group.members++;
     }
     std::erase_if(x_groups, [](const auto& group) { return !group.second.members; });
-    for (auto& [key, group] : x_groups) // without depths nobody knows what was taken out
-        group.taken = group.any.known ? group.taken + static_cast<std::int64_t>(group.came) : 0;
+    for (auto& [key, group] : x_groups)
+        group.taken += static_cast<std::int64_t>(group.came);
 }
 
 void ListenTotals::report(Listener& one, std::uint64_t now_ns, const RecordSink& sink) {

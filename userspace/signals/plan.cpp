@@ -14,16 +14,17 @@ SignalStatus plan_signal(const Signal& signal, const Features& features) {
         status.why.push_back(std::move(why));
     };
     for (const Hook& hook : signal.hooks) {
-        const std::uint32_t args = features.args_of(hook.tracepoint);
+        const bool blocked = hook.probes && !features.may_read_packets();
+        const std::uint32_t args = blocked ? 0 : features.args_of(hook.tracepoint);
         status.hooks.push_back({hook.tracepoint, args, false});
         if (args) {
             for (const Argument& argument : hook.arguments)
                 (args >= argument.count ? status.gains : status.why)
                     .emplace_back(args >= argument.count ? argument.brings : argument.without);
-            if (hook.probes && !features.may_read_packets())
-                status.why.push_back(std::string("lockdown=confidentiality: ") + hook.without);
         } else if (features.has_btf && hook.required) {
-            off(std::string("this kernel has no hook ") + hook.tracepoint);
+            off(blocked ? std::string("lockdown=confidentiality keeps ") + hook.tracepoint +
+                              " from reading kernel memory"
+                        : std::string("this kernel has no hook ") + hook.tracepoint);
         } else if (features.has_btf) {
             status.why.push_back(std::string("no hook ") + hook.tracepoint + ": " + hook.without);
         }

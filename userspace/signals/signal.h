@@ -83,7 +83,7 @@ struct Hook {
     bool required;
     const char* without; // what is lost when an optional hook is absent
     std::span<const Argument> arguments = {};
-    bool probes = false; // brings its part by probe reads, which lockdown=confidentiality refuses
+    bool probes = false; // lives by probe reads, which lockdown=confidentiality refuses
 };
 
 /// Where bytes of a signal go: a record, which is copied, or what an iterator wrote.
