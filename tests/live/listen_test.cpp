@@ -182,7 +182,7 @@ TEST_CASE("a process that accepts slowly is named, with its queue and its drops"
 TEST_CASE("a stopped server that is older than culprit is named, and every drop explained",
           "[listen_test]") {
     const WiredNs ns;
-    const Listening server(ns.b, "ct-hung", ns.b.v6, accepts_slowly);
+    const Listening server(ns.b, "ct-hung", "::", accepts_slowly);
     ::kill(server.pid(), SIGSTOP);
     Culprit culprit = diagnose({"--for", "5s"});
     culprit.wait_until_watching();
@@ -198,6 +198,8 @@ TEST_CASE("a stopped server that is older than culprit is named, and every drop 
     const auto finding = find_finding(verdict, "listen-overflow", blames(server.pid()));
     REQUIRE(finding);
     CHECK((*finding)["culprit"]["provenance"] == "holder");
+    CHECK((*finding)["where"]["local"] == fmt::format("*:{}", server.port()));
+    CHECK(hurts(client.pid())(*finding));
     CHECK((*finding)["title"].get<std::string>().find("is stopped") != std::string::npos);
     CHECK(tells(*finding, "accept queue 9 of 8"));
     CHECK((*finding)["count"] == grew);

@@ -310,9 +310,11 @@ TEST_CASE("repeated SYNs to an overflowing listener of this host are its victims
 TEST_CASE("a listener on every address explains what goes to addresses of its namespace only",
           "[listeners_test]") {
     Window window = ten_seconds();
+    window.names.addresses[kNetns] = {"127.0.0.1", "10.0.0.1"};
     add(window, overflowing(42, "0.0.0.0"));
     add_overflows(window, 60);
-    add_syn_repeats(window, "127.0.0.1", 20);
+    add_syn_repeats(window, "127.0.0.1", 10);
+    add_syn_repeats(window, "10.0.0.1", 10, 4026532001);
     REQUIRE(loud(window).size() == 1);
     CHECK(loud(window)[0].where.local == "*:8080");
     CHECK(tells(loud(window)[0], "20 SYNs"));

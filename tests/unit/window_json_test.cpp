@@ -44,6 +44,7 @@ Window random_window(std::mt19937_64& random, std::size_t rows) {
         w.names.symbols[random()] = random_name(random);
         w.names.devices[{number, static_cast<std::uint32_t>(random())}] = random_name(random);
         w.names.netns[number] = random_name(random);
+        w.names.addresses[number] = {random_name(random), random_name(random)};
     }
     return w;
 }

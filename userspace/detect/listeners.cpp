@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <set>
 #include <tuple>
 
 #include <fmt/format.h>
 
-#include "abi/connection.h"
 #include "abi/retransmit.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
@@ -17,8 +15,6 @@
 namespace culprit {
 
 namespace {
-
-using Addresses = std::map<std::uint32_t, std::set<std::string>>; // netns -> its own
 
 bool is_any(const abi_flow& flow) {
     return std::ranges::all_of(flow.local, [](std::uint8_t byte) { return byte == 0; });
@@ -28,13 +24,6 @@ bool is_any(const abi_flow& flow) {
 std::string place(std::uint32_t netns, const std::string& address, std::uint16_t port) {
     const bool loopback = address.starts_with("127.") || address == "::1";
     return fmt::format("{} {} {}", loopback ? netns : 0, address, port);
-}
-
-template <typename Record>
-void add_addresses(const Window& total, std::uint32_t kind, Addresses& into) {
-    for (const auto& [row, info] : total.rows<Record>(kind))
-        if (row.flow.family)
-            into[row.flow.netns].insert(address(row.flow, true));
 }
 
 void add_up(listen_total& sum, const listen_total& row) {
@@ -113,10 +102,6 @@ Listeners::Listeners(const Window& total) {
 }
 
 void Listeners::add_places(const Window& total) {
-    Addresses addresses;
-    add_addresses<connect_event>(total, ABI_CONNECT, addresses);
-    add_addresses<close_event>(total, ABI_CLOSE, addresses);
-    add_addresses<retransmit_event>(total, ABI_RETRANSMIT, addresses);
     for (std::size_t i = 0; i < x_all.size(); i++) {
         const abi_flow& flow = x_all[i].sum.flow;
         if (x_all[i].trouble == ListenTrouble::kNone)
@@ -125,9 +110,10 @@ void Listeners::add_places(const Window& total) {
             x_places.emplace(place(flow.netns, address(flow, true), flow.local_port), i);
             continue;
         }
-        std::set<std::string>& own = addresses[flow.netns];
-        own.insert({"127.0.0.1", "::1"});
-        for (const std::string& one : own)
+        const auto own = total.names.addresses.find(flow.netns);
+        if (own == total.names.addresses.end())
+            continue;
+        for (const std::string& one : own->second)
             x_places.emplace(place(flow.netns, one, flow.local_port), i);
     }
 }

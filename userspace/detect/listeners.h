@@ -42,7 +42,7 @@ public:
 
     const std::vector<ListenerFacts>& all() const { return x_all; }
     /// The listener in trouble that this end of a flow belongs to, on this host. A listener on
-    /// every address is found by the addresses its namespace was seen to use.
+    /// every address is found by those of its namespace.
     const ListenerFacts* at(const abi_flow& flow, bool local) const;
     /// The drop at that place is the mark of such a listener.
     bool explains_drop(std::uint32_t netns, const std::string& reason,

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -18,6 +19,8 @@ struct Names {
         devices; // (netns, ifindex) -> name
     std::map<std::uint32_t, std::string>
         netns; // inode number -> "blue"; only those that have a name
+    std::map<std::uint32_t, std::set<std::string>>
+        addresses; // netns -> its own; only where a socket uses all of them
 
     bool operator==(const Names&) const = default;
 };

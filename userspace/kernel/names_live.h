@@ -22,6 +22,7 @@ public:
 
     void note_symbol(std::uint64_t address);
     void note_device(std::uint32_t netns, std::uint32_t ifindex);
+    void note_addresses(std::uint32_t netns);
 
     /// The namespaces as last listed; refresh() lists them again.
     const std::map<std::uint32_t, Netns>& netns() const { return x_netns; }
@@ -32,7 +33,8 @@ private:
     Symbols x_symbols;
     std::map<std::uint32_t, Netns> x_netns;
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t>
-        x_missing; // device asked for in vain, and when
+        x_missing;                                           // device asked for in vain, and when
+    std::map<std::uint32_t, std::uint64_t> x_addresses_read; // netns, and when
 };
 
 } // namespace culprit

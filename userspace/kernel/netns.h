@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,10 @@ Result<void> run_in_netns(const std::string& path, const std::function<void()>& 
 /// Counters of one namespace: read through a process that lives there when there is one (needs no
 /// capability).
 Result<Counters> read_counters(const Netns& netns);
+
+/// The IP addresses of that namespace's devices, at most kAddressesMax.
+inline constexpr std::size_t kAddressesMax = 256;
+Result<std::set<std::string>> read_addresses(const Netns& netns);
 
 /// ifindex -> device name in that namespace.
 Result<std::map<std::uint32_t, std::string>> read_devices(const Netns& netns);

@@ -124,6 +124,8 @@ void Window::merge(const Window& later) {
     names.symbols.insert(later.names.symbols.begin(), later.names.symbols.end());
     names.devices.insert(later.names.devices.begin(), later.names.devices.end());
     names.netns.insert(later.names.netns.begin(), later.names.netns.end());
+    for (const auto& [netns, addresses] : later.names.addresses)
+        names.addresses[netns].insert(addresses.begin(), addresses.end());
 }
 
 void History::add(Window window) {

@@ -33,11 +33,9 @@ Json rows_json(const Table& table) {
 }
 
 Json names_json(const Names& names) {
-    Json out = {{"drop_reasons", Json::array()},
-                {"reset_reasons", Json::array()},
-                {"symbols", Json::array()},
-                {"devices", Json::array()},
-                {"netns", Json::array()}};
+    Json out = {{"drop_reasons", Json::array()}, {"reset_reasons", Json::array()},
+                {"symbols", Json::array()},      {"devices", Json::array()},
+                {"netns", Json::array()},        {"addresses", Json::array()}};
     for (const auto& [number, name] : names.drop_reasons)
         out["drop_reasons"].push_back({number, safe_text(name)});
     for (const auto& [number, name] : names.reset_reasons)
@@ -48,6 +46,9 @@ Json names_json(const Names& names) {
         out["devices"].push_back({key.first, key.second, safe_text(name)});
     for (const auto& [number, name] : names.netns)
         out["netns"].push_back({number, safe_text(name)});
+    for (const auto& [number, addresses] : names.addresses)
+        for (const std::string& address : addresses)
+            out["addresses"].push_back({number, safe_text(address)});
     return out;
 }
 
@@ -73,6 +74,9 @@ Names names_from(const Json& from) {
     for (const Json& entry : from.at("devices"))
         names.devices[{exact_number<std::uint32_t>(entry.at(0)),
                        exact_number<std::uint32_t>(entry.at(1))}] = name_from(entry.at(2));
+    // recordings may be older than these names
+    for (const Json& entry : from.value("addresses", Json::array()))
+        names.addresses[exact_number<std::uint32_t>(entry.at(0))].insert(name_from(entry.at(1)));
     return names;
 }
 
