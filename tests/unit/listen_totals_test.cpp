@@ -27,10 +27,12 @@ public:
         return ended.erase(*static_cast<const std::uint64_t*>(key)) > 0;
     }
     bool run(const char*, const char*, const RecordSink& written) const override {
-        written(std::as_bytes(std::span(listening)));
-        return true;
+        if (!fails)
+            written(std::as_bytes(std::span(listening)));
+        return !fails;
     }
 
+    bool fails = false;
     std::vector<listen_value> listening;
     mutable std::map<std::uint64_t, listen_value> ended;
 };
@@ -103,6 +105,31 @@ TEST_CASE("looks give shares and means, the peak between them the largest depth"
     CHECK(taken[0].depth_sum == 6);
     CHECK(taken[0].depth == 5);
     CHECK(taken[0].syn_limit == 4);
+}
+
+TEST_CASE("looks at a quiet listener are kept for its next record, and told after trouble",
+          "[listen_totals_test]") {
+    const auto totals = listen_totals();
+    FakeMaps maps;
+    maps.listening = {socket(1)};
+    for (int i = 0; i < 3; i++)
+        CHECK(take(*totals, maps).empty());
+    maps.listening[0].drops = 2;
+    CHECK(take(*totals, maps).at(0).looks == 4);
+    CHECK(take(*totals, maps).at(0).looks == 1);
+}
+
+TEST_CASE("a look that fails is no end of the listeners", "[listen_totals_test]") {
+    const auto totals = listen_totals();
+    FakeMaps maps;
+    maps.listening = {socket(1)};
+    maps.listening[0].drops = 2;
+    CHECK(take(*totals, maps).at(0).drops == 2);
+    maps.fails = true;
+    take(*totals, maps);
+    maps.fails = false;
+    maps.listening[0].drops = 3;
+    CHECK(take(*totals, maps).at(0).drops == 1);
 }
 
 TEST_CASE("drops of before our time are left out and the counter may wrap",

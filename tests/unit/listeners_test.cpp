@@ -341,6 +341,8 @@ TEST_CASE("of two sockets on one address the one that drops is named, rates are 
     group.established = 500;
     group.accepted = 480;
     add(window, group);
+    group.flow.netns = 4026532001; // the same address in another namespace is another group
+    add(window, group);
     add_overflows(window, 60);
     const auto findings = loud(window);
     REQUIRE(findings.size() == 1);

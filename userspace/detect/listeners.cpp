@@ -72,12 +72,12 @@ ListenTrouble judge_listener(const ListenerFacts& l) {
 
 Listeners::Listeners(const Window& total) {
     std::map<std::tuple<std::uint64_t, std::uint32_t, std::uint16_t>, std::size_t> index;
-    std::map<std::string, listen_total> groups;
+    std::map<std::pair<std::uint32_t, std::string>, listen_total> groups;
     for (const auto& [row, info] : total.rows<listen_total>(ABI_LISTEN_TOTAL)) {
         if (!row.flow.family)
             continue; // what did not fit into the table
         if (row.scope == ABI_LISTEN_GROUP) {
-            listen_total& group = groups[place(row.flow.netns, endpoint(row.flow, true), 0)];
+            listen_total& group = groups[{row.flow.netns, endpoint(row.flow, true)}];
             group.established += row.established;
             group.accepted += row.accepted;
             continue;
@@ -90,9 +90,9 @@ Listeners::Listeners(const Window& total) {
             add_up(x_all[at->second].sum, row);
     }
     for (ListenerFacts& l : x_all) {
-        const auto group = groups.find(place(l.sum.flow.netns, endpoint(l.sum.flow, true), 0));
-        l.established = l.sum.established + (group == groups.end() ? 0 : group->second.established);
-        l.accepted = l.sum.accepted + (group == groups.end() ? 0 : group->second.accepted);
+        const listen_total& group = groups[{l.sum.flow.netns, endpoint(l.sum.flow, true)}];
+        l.established = l.sum.established + group.established;
+        l.accepted = l.sum.accepted + group.accepted;
         const auto counters = total.counters.find(l.sum.flow.netns);
         if (counters != total.counters.end() && counters->second.error.empty())
             l.counters = &counters->second.growth;

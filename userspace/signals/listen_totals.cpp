@@ -52,6 +52,7 @@ struct Listener {
     std::uint64_t synacks = 0;      // as of the last record
     std::uint64_t owner_cpu_ns = 0; // at the last look at the process; 0 none in this trouble
     bool present = false;           // at the last look; false: it closed
+    bool troubled = false;          // once
 };
 
 /// The connections of one address, from its first listener to its last.
@@ -96,9 +97,13 @@ private:
     std::map<GroupKey, Group> x_groups;
 };
 
+bool in_trouble(const listen_total& total) {
+    return total.drops || total.looks_full || (total.looks && total.depth > total.limit);
+}
+
 void look_at_owner(Listener& one, listen_total& total) {
-    const bool trouble =
-        total.drops || total.looks_full || (total.looks && total.depth > total.limit);
+    const bool trouble = in_trouble(total);
+    one.troubled = one.troubled || trouble;
     const auto now = trouble && one.last.owner.tgid
                          ? read_task_state(one.last.owner.tgid, one.last.owner.start_ns)
                          : Result<TaskState>(fail(Code::kFailed, "nobody to look at"));
@@ -136,9 +141,9 @@ void ListenTotals::note(const listen_value& value) {
 }
 
 void ListenTotals::look(const MapReader& maps) {
-    for (auto& [id, one] : x_listeners)
-        one.present = false;
     maps.run("listen_look", "listening", [this](std::span<const std::byte> written) {
+        for (auto& [id, one] : x_listeners)
+            one.present = false;
         for (; written.size() >= sizeof(listen_value);
              written = written.subspan(sizeof(listen_value)))
             note(value_at<listen_value>(written, 0));
@@ -184,10 +189,13 @@ void ListenTotals::report(Listener& one, std::uint64_t now_ns, const RecordSink&
     look_at_owner(one, total);
     one.drops = v.drops;
     one.synacks = v.synack_retransmits;
+    // looks without news are kept for the next record; after trouble each tick has one, so that
+    // shares of time are of the whole run
+    if (!one.troubled && !total.established && !total.accepted && !total.synack_retransmits &&
+        !total.depth && !total.syn_depth)
+        return;
     one.sampled = {};
-    if (total.established || total.accepted || total.drops || total.synack_retransmits ||
-        total.depth || total.syn_depth)
-        sink(bytes_of(total));
+    sink(bytes_of(total));
 }
 
 void ListenTotals::report(Group& group, std::uint64_t now_ns, const RecordSink& sink) const {
