@@ -8,6 +8,7 @@
 #include "support/saved.h"
 #include "support/syn_wire.h"
 #include "support/traffic.h"
+#include "support/tun_wire.h"
 #include "support/verdict.h"
 
 using namespace culprit;
@@ -59,10 +60,10 @@ void accepts_slowly(int listener) {
 }
 
 /// Starts connections one after the other without waiting for them, and keeps them for a while.
-int knock(const std::string& host, std::uint16_t port, int count, int keep_ms) {
+int knock(const std::string& host, std::uint16_t port, int count, int keep_ms, int pace_ms = 20) {
     const Address to = address_of(host, port);
     std::vector<UniqueFd> open;
-    for (int i = 0; i < count; i++, pause_ms(20)) {
+    for (int i = 0; i < count; i++, pause_ms(pace_ms)) {
         open.push_back(make_socket(host, SOCK_STREAM | SOCK_NONBLOCK, 1));
         ::connect(open.back().get(), to.get(), to.size);
     }
@@ -349,4 +350,28 @@ TEST_CASE("what a listener dropped counts although it closed before anybody look
     culprit.stop();
     CHECK(grew > 0);
     CHECK(saved_total(save, ns.b, ABI_LISTEN_SOCKET).drops == grew);
+}
+
+TEST_CASE("handshakes that meet a full queue at their last step are an overflow, nothing else",
+          "[listen_test]") {
+    if (!LossyWire::possible())
+        skip("there is no /dev/net/tun to make a slow wire with");
+    const TwoNs ns(TwoNs::Wire::kNone);
+    constexpr unsigned kNever = 1U << 30;
+    const LossyWire wire(ns, kNever);
+    const Listening server(ns.b, "ct-hung", ns.b.v4, sleeps);
+    Culprit culprit = diagnose({"--for", "6s"});
+    culprit.wait_until_watching();
+    const std::uint64_t before = drops_of(ns.b);
+    Child client(ns.a.path(), "ct-burst",
+                 [&](const Tell&) { return knock(ns.b.v4, server.port(), 60, 3000, 0); });
+    CHECK(client.wait() == 0);
+    const std::uint64_t grew = drops_of(ns.b) - before;
+    CHECK(culprit.wait() == 3);
+    INFO(culprit.out().substr(0, 12000));
+    const Json verdict = Json::parse(culprit.out());
+    CHECK(ids(verdict, ns) == std::vector<std::string>{"listen-overflow"});
+    CHECK(find_finding(verdict, "listen-overflow", blames(server.pid())));
+    CHECK(grew > 0);
+    CHECK(unexplained(verdict, ns.b, "TcpExt.ListenDrops", grew) <= 0);
 }
