@@ -72,15 +72,6 @@ enum abi_listen_scope {
 				 connection is not known */
 };
 
-enum abi_task_state {
-	ABI_TASK_UNKNOWN = 0,
-	ABI_TASK_RUNNING = 1,
-	ABI_TASK_SLEEPING = 2,
-	ABI_TASK_BLOCKED = 3, /* uninterruptible */
-	ABI_TASK_STOPPED = 4, /* by a signal or a debugger */
-	ABI_TASK_DEAD = 5,
-};
-
 /* What userspace makes of one listener at each tick. A group's record has only flow, sockets,
  * established and accepted; the record of a socket that shares its address has not these two. */
 struct listen_total {
@@ -104,14 +95,15 @@ struct listen_total {
 	/* of the owner, read only while the listener drops or is full */
 	__u64 owner_looks;
 	__u64 owner_stopped; /* of them with a stopped process */
+	__u64 owner_running; /* of them with its main thread on a CPU or ready for it */
 	__u64 owner_cpu_ns; /* CPU time between the first and the last of them */
 	__u64 open_files; /* largest */
 	__u64 files_limit; /* RLIMIT_NOFILE, soft */
-	__u32 owner_state; /* enum abi_task_state at the first look */
 	__u32 syncookies; /* setting: 0 never, 1 when the SYN queue is full, 2 always */
 	__u32 scope; /* enum abi_listen_scope */
 	__u32 sockets; /* that listen at this address */
+	__u32 pad;
 };
-ABI_SIZE(struct listen_total, 296);
+ABI_SIZE(struct listen_total, 304);
 
 #endif

@@ -142,7 +142,6 @@ TEST_CASE("a stopped and a hung process are called so", "[listeners_test]") {
     add_overflows(window, 60);
     CHECK(loud(window).at(0).title.find("accepts nothing") != std::string::npos);
     total.owner_looks = total.owner_stopped = 9;
-    total.owner_state = ABI_TASK_STOPPED;
     Window stopped = ten_seconds();
     add(stopped, total);
     add_overflows(stopped, 60);

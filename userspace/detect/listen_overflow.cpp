@@ -46,12 +46,10 @@ void add_owner(Finding& finding, const ListenerFacts& l) {
     const listen_total& sum = l.sum;
     if (!sum.owner_looks)
         return;
-    static constexpr const char* kStates[] = {"in an unknown state",      "running", "sleeping",
-                                              "in uninterruptible sleep", "stopped", "dead"};
     finding.evidence.push_back(
-        {fmt::format("the process was {}, stopped at {} of {} looks, and used {} of CPU time "
-                     "between them",
-                     kStates[sum.owner_state], sum.owner_stopped, sum.owner_looks,
+        {fmt::format("the process was stopped at {} and running at {} of {} looks, and used {} of "
+                     "CPU time between them",
+                     sum.owner_stopped, sum.owner_running, sum.owner_looks,
                      duration(sum.owner_cpu_ns)),
          double(sum.owner_stopped), "looks", "/proc/PID/stat"});
 }

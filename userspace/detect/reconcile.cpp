@@ -67,7 +67,8 @@ struct Compared {
 };
 
 constexpr const char* kListenNote =
-    "a socket's own count is ahead: it has repeated SYNs, and final ACKs at a full queue twice";
+    "a socket's own count also has repeated SYNs, and final ACKs at a full queue twice; drops of "
+    "listeners that are not watched have none";
 
 constexpr Compared kCompared[] = {
     {counter("Tcp.RetransSegs"), ""},

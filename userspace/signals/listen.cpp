@@ -11,9 +11,6 @@ namespace culprit {
 namespace {
 
 constexpr const char* kScopes[] = {"socket", "group"};
-constexpr const char* kTaskStates[] = {"unknown", "running", "sleeping",
-                                       "blocked", "stopped", "dead"};
-
 constexpr Field kEventFields[] = {
     CULPRIT_FIELD(listen_event, flow, Type::kFlow, "the local end"),
     CULPRIT_FIELD(listen_event, owner, Type::kOwner, "the process that listens"),
@@ -54,7 +51,7 @@ constexpr Field kTotalFields[] = {
     CULPRIT_FIELD(listen_total, synack_retransmits, Type::kNumber, "SYN-ACKs sent again"),
     CULPRIT_FIELD(listen_total, owner_looks, Type::kNumber, "at the process"),
     CULPRIT_FIELD(listen_total, owner_stopped, Type::kNumber, "of them with a stopped process"),
-    CULPRIT_NAMED(listen_total, owner_state, "the process at the first look", kTaskStates),
+    CULPRIT_FIELD(listen_total, owner_running, Type::kNumber, "of them with a running process"),
     CULPRIT_FIELD(listen_total, owner_cpu_ns, Type::kDurationNs, "CPU time between the looks"),
     CULPRIT_FIELD(listen_total, open_files, Type::kNumber, "open files of the process, largest"),
     CULPRIT_FIELD(listen_total, files_limit, Type::kNumber, "its RLIMIT_NOFILE"),
@@ -63,12 +60,12 @@ constexpr Part kTotalKey[] = {
     CULPRIT_PART(listen_total, flow), CULPRIT_OWNER_PART(listen_total, owner),
     CULPRIT_PART(listen_total, since_ns), CULPRIT_PART(listen_total, scope)};
 constexpr Part kTotalSums[] = {
-    CULPRIT_PART(listen_total, looks),        CULPRIT_PART(listen_total, looks_full),
-    CULPRIT_PART(listen_total, depth_sum),    CULPRIT_PART(listen_total, looks_syn_full),
-    CULPRIT_PART(listen_total, drops),        CULPRIT_PART(listen_total, established),
-    CULPRIT_PART(listen_total, accepted),     CULPRIT_PART(listen_total, synack_retransmits),
-    CULPRIT_PART(listen_total, owner_looks),  CULPRIT_PART(listen_total, owner_stopped),
-    CULPRIT_PART(listen_total, owner_cpu_ns),
+    CULPRIT_PART(listen_total, looks),         CULPRIT_PART(listen_total, looks_full),
+    CULPRIT_PART(listen_total, depth_sum),     CULPRIT_PART(listen_total, looks_syn_full),
+    CULPRIT_PART(listen_total, drops),         CULPRIT_PART(listen_total, established),
+    CULPRIT_PART(listen_total, accepted),      CULPRIT_PART(listen_total, synack_retransmits),
+    CULPRIT_PART(listen_total, owner_looks),   CULPRIT_PART(listen_total, owner_stopped),
+    CULPRIT_PART(listen_total, owner_running), CULPRIT_PART(listen_total, owner_cpu_ns),
 };
 constexpr Part kTotalMaxima[] = {
     CULPRIT_PART(listen_total, depth),       CULPRIT_PART(listen_total, limit),

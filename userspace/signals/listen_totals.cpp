@@ -16,26 +16,6 @@ namespace culprit {
 
 namespace {
 
-std::uint32_t state_of(char letter) {
-    switch (letter) {
-    case 'R':
-        return ABI_TASK_RUNNING;
-    case 'S':
-    case 'I':
-        return ABI_TASK_SLEEPING;
-    case 'D':
-        return ABI_TASK_BLOCKED;
-    case 'T':
-    case 't':
-        return ABI_TASK_STOPPED;
-    case 'Z':
-    case 'X':
-        return ABI_TASK_DEAD;
-    default:
-        return ABI_TASK_UNKNOWN;
-    }
-}
-
 /// From how many requests on a SYN gets a cookie or is dropped (net/ipv4/tcp_input.c:
 /// tcp_conn_request()): the accept queue's limit, and without cookies three quarters of
 /// tcp_max_syn_backlog.
@@ -112,8 +92,8 @@ void look_at_owner(Listener& one, listen_total& total) {
         return;
     }
     total.owner_looks = 1;
-    total.owner_state = state_of(now->state);
-    total.owner_stopped = total.owner_state == ABI_TASK_STOPPED;
+    total.owner_stopped = now->state == 'T' || now->state == 't';
+    total.owner_running = now->state == 'R';
     total.owner_cpu_ns = one.owner_cpu_ns ? now->cpu_ns - one.owner_cpu_ns : 0;
     total.open_files = now->open_files;
     total.files_limit = now->files_limit;
