@@ -40,7 +40,8 @@ public:
     /// `total` has to stay.
     explicit Listeners(const Window& total);
 
-    const std::vector<ListenerFacts>& all() const { return x_all; }
+    const std::vector<ListenerFacts>& all() const& { return x_all; }
+    void all() const&& = delete; // it would not outlive the loop over it
     /// The listener in trouble that this end of a flow belongs to, on this host. A listener on
     /// every address is found by those of its namespace.
     const ListenerFacts* at(const abi_flow& flow, bool local) const;

@@ -54,7 +54,8 @@ void add_input_errors(const Window& total, Sums& sums) {
 
 /// A listener's own count of what it dropped; at a full accept queue it is an overflow too.
 void add_listen_drops(const Window& total, Sums& sums) {
-    for (const ListenerFacts& l : Listeners(total).all()) {
+    const Listeners listeners(total);
+    for (const ListenerFacts& l : listeners.all()) {
         sums[l.sum.flow.netns][counter("TcpExt.ListenDrops")] += l.sum.drops;
         if (l.was_full() && l.trouble != ListenTrouble::kFlood)
             sums[l.sum.flow.netns][counter("TcpExt.ListenOverflows")] += l.sum.drops;
