@@ -34,9 +34,11 @@ struct Place {
 
 using Places = std::map<DropPlace, Place>;
 
-void add_totals(const Window& total, Places& places) {
+void add_totals(const Window& total, const Listeners& listeners, Places& places) {
     for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
-        if (!drop.location || is_benign(drop.reason, drop.location, total.names))
+        if (!drop.location || is_benign(drop.reason, drop.location, total.names) ||
+            listeners.explains_drop(drop.netns, drop_reason(drop.reason, total.names),
+                                    symbol(drop.location, total.names)))
             continue;
         Place& place = places[{drop.reason, drop.netns, drop.location}];
         place.packets += drop.packets;
@@ -188,14 +190,11 @@ std::vector<Finding> detect_local_drop(const Facts& facts) {
     const Window& total = facts.total;
     const Listeners listeners(total);
     Places places;
-    add_totals(total, places);
+    add_totals(total, listeners, places);
     add_suffering(total, places); // first: who sends again suffers most
     add_samples(total, listeners, places);
     std::vector<Finding> findings;
     for (const auto& [at, place] : places) {
-        if (listeners.explains_drop(at.netns, drop_reason(at.reason, total.names),
-                                    symbol(at.location, total.names)))
-            continue;
         const bool flows = place.packets >= threshold::kDropHurtMin && place.conversations;
         const bool sockets = place.packets >= threshold::kDropSocketMin && place.socket_samples;
         if (!flows && !sockets && place.packets < threshold::kDropInfoMin)
@@ -209,9 +208,8 @@ std::vector<Finding> detect_local_drop(const Facts& facts) {
                          .netns = at.netns};
         if (finding.where.device == "-")
             finding.where.device.clear();
-        const std::string what =
-            fmt::format("{} at {}", finding.where.reason, finding.where.kernel);
-        finding.title = title_of(place, what, flows || sockets);
+        finding.title =
+            title_of(place, finding.where.reason + " at " + finding.where.kernel, flows || sockets);
         finding.severity = !flows && !sockets ? Severity::kInfo
                            : place.syn_conversations || place.segs_again >= 100
                                ? Severity::kCritical
