@@ -19,6 +19,8 @@ enum abi_kind {
 	ABI_QDISC_TOTAL = 8,
 	ABI_NIC = 9,
 	ABI_NIC_TOTAL = 10,
+	ABI_LISTEN = 11,
+	ABI_LISTEN_TOTAL = 12,
 	ABI_SOCKET = 13,
 	ABI_KIND_LIMIT = 32, /* size of the ledger; kinds stay below */
 };

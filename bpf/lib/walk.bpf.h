@@ -3,25 +3,8 @@
 #ifndef CULPRIT_WALK_BPF_H
 #define CULPRIT_WALK_BPF_H
 
+#include "file.bpf.h"
 #include "learn.bpf.h"
-
-static __always_inline bool walk_wants(const struct sock *sk)
-{
-	if (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6)
-		return false;
-	if (sk->sk_protocol == IPPROTO_UDP)
-		return config.walk_udp;
-	return sk->sk_protocol == IPPROTO_TCP && sk->__sk_common.skc_state != TCP_CLOSE;
-}
-
-/* The socket behind the file, or NULL. */
-static __always_inline struct sock *walk_sock(struct file *file)
-{
-	struct socket *socket = bpf_sock_from_file(file);
-	struct sock *sk = socket ? socket->sk : NULL;
-
-	return sk && walk_wants(sk) ? sk : NULL;
-}
 
 /* One more process holds a known socket. Which of them uses it is not known; a listening socket
  * whose owner ended has an heir. */
@@ -52,7 +35,7 @@ static __always_inline void walk_known(struct abi_socket *known, const struct so
 static __always_inline int walk_file(struct task_struct *task, struct file *file)
 {
 	struct task_struct *leader = task->group_leader;
-	struct sock *sk = walk_sock(file);
+	struct sock *sk = sock_of_file(file);
 	struct abi_socket fresh = {};
 	struct abi_socket *known;
 	__u64 key = (__u64)sk;

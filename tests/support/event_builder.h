@@ -15,6 +15,7 @@
 
 #include "abi/connection.h"
 #include "abi/drop.h"
+#include "abi/listen.h"
 #include "abi/nic.h"
 #include "abi/qdisc.h"
 #include "abi/reset.h"
@@ -51,6 +52,10 @@ template <>
 inline constexpr std::uint32_t kKindOf<nic_total> = ABI_NIC_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_info> = ABI_SOCKET;
+template <>
+inline constexpr std::uint32_t kKindOf<listen_event> = ABI_LISTEN;
+template <>
+inline constexpr std::uint32_t kKindOf<listen_total> = ABI_LISTEN_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>

@@ -123,6 +123,18 @@ std::vector<std::byte> a_nic() {
     return copy(record);
 }
 
+std::vector<std::byte> a_listen() {
+    auto record = with_ends<listen_event>();
+    record.flow = tcp_flow("10.0.0.1", 8080, "0.0.0.0", 0);
+    record.drops = 42;
+    record.depth = 129;
+    record.limit = 128;
+    record.syn_depth = 7;
+    record.full = 1;
+    record.sockets = 1;
+    return copy(record);
+}
+
 /// Empty when nobody wrote a record for a new kind yet.
 std::vector<std::byte> fixed_record(const Kind& kind) {
     switch (kind.id) {
@@ -140,6 +152,8 @@ std::vector<std::byte> fixed_record(const Kind& kind) {
         return a_qdisc();
     case ABI_NIC:
         return a_nic();
+    case ABI_LISTEN:
+        return a_listen();
     default:
         return {};
     }

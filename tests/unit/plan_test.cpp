@@ -116,6 +116,15 @@ TEST_CASE("a hook with fewer arguments degrades its signal and names what is los
             }
 }
 
+TEST_CASE("a signal that lives by probe reads is off under lockdown and says so", "[plan_test]") {
+    Features features = full_kernel();
+    features.lockdown = "confidentiality";
+    const SignalStatus status = plan_signal(signal("listen"), features);
+    CHECK(status.state == State::kOff);
+    CHECK(mentions(status.why, "lockdown=confidentiality"));
+    CHECK(plan_signal(signal("connection"), features).state == State::kOn);
+}
+
 TEST_CASE("each generation of kfree_skb brings what it brings", "[plan_test]") {
     Features features = full_kernel();
     features.hooks["kfree_skb"] = 2; // before 5.17
@@ -132,5 +141,6 @@ TEST_CASE("the hooks looked up are those of the signals, iterators too", "[plan_
     const auto wanted = wanted_hooks();
     CHECK(std::ranges::count(wanted, "kfree_skb") == 1);
     CHECK(std::ranges::count(wanted, "inet_sock_set_state") == 1);
-    CHECK(std::ranges::count(wanted, "iter/task_file") > 0);
+    CHECK(std::ranges::count(wanted, "iter/task_file") == 1);
+    CHECK(std::ranges::count(wanted, "iter/bpf_map_elem") == 1);
 }

@@ -201,7 +201,9 @@ TEST_CASE("each kind is as large as its record", "[signal_test]") {
     CHECK(size_of_kind(ABI_NIC) == sizeof(nic_event));
     CHECK(size_of_kind(ABI_NIC_TOTAL) == sizeof(nic_total));
     CHECK(size_of_kind(ABI_SOCKET) == sizeof(socket_info));
-    CHECK(all_kinds().size() == 11);
+    CHECK(size_of_kind(ABI_LISTEN) == sizeof(listen_event));
+    CHECK(size_of_kind(ABI_LISTEN_TOTAL) == sizeof(listen_total));
+    CHECK(all_kinds().size() == 13);
 }
 
 TEST_CASE("every signal has a question, a program and hooks that fit its configuration",

@@ -49,6 +49,7 @@ Window random_window(std::mt19937_64& random, std::size_t rows) {
                                                  random_name(random), random_name(random),
                                                  random() % 2 == 0};
         w.names.cgroups[random()] = random_name(random);
+        w.names.addresses[number] = {random_name(random), random_name(random)};
     }
     return w;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The detectors, and the order of what they found. Causes leave out of their symptoms by joining
-// flows (flows.h): what local-drop explains, packet-loss and connect-timeout do not report.
+// flows (flows.h, listeners.h): what local-drop explains, packet-loss and connect-timeout do not
+// report; what a listener in trouble explains, none of these three reports.
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -19,7 +20,8 @@ struct Entry {
 constexpr std::array kDetectors = {
     Entry{"local-drop", detect_local_drop},     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused}, Entry{"connect-timeout", detect_connect_timeout},
-    Entry{"rst-storm", detect_rst_storm},
+    Entry{"rst-storm", detect_rst_storm},       Entry{"listen-overflow", detect_listen_overflow},
+    Entry{"syn-flood", detect_syn_flood},       Entry{"fd-exhaustion", detect_fd_exhaustion},
 };
 
 constexpr auto kIds = [] {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // connect-timeout. Claim: a process's connection attempts get no answer, or only after repeats.
 // Evidence: attempts that timed out or were given up after repeated SYNs, attempts still waiting.
-// Looks alike: a refused connection (answered), a drop on this host (local-drop explains it and
-// this is not reported), an attempt that fails before a SYN is sent.
+// Looks alike: a refused connection (answered), a drop on this host or a listener of this host that
+// does not accept (local-drop, listen-overflow and their like explain it and this is not reported),
+// an attempt that fails before a SYN is sent.
 #include <map>
 #include <tuple>
 
@@ -10,6 +11,7 @@
 
 #include "detect/finding.h"
 #include "detect/flows.h"
+#include "detect/listeners.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 
@@ -79,9 +81,10 @@ bool is_fault(const Attempts& a) {
 
 std::vector<Finding> detect_connect_timeout(const Facts& facts) {
     const LocalDrops drops = find_local_drops(facts.total);
+    const Listeners listeners(facts.total);
     std::vector<Finding> findings;
     for (const auto& [key, a] : collect(facts.total)) {
-        if (!is_fault(a) || drops.of_destination(a.flow))
+        if (!is_fault(a) || drops.of_destination(a.flow) || listeners.at(a.flow, false))
             continue;
         const std::string to = destination(a.flow);
         Finding finding{.id = "connect-timeout",

@@ -8,6 +8,7 @@
 
 #include "detect/benign.h"
 #include "detect/flows.h"
+#include "detect/listeners.h"
 #include "model/format.h"
 
 namespace culprit {
@@ -77,8 +78,10 @@ const DropPlace* LocalDrops::of_destination(const abi_flow& flow) const {
 LocalDrops find_local_drops(const Window& total) {
     constexpr unsigned kSyn = 2, kAck = 16;
     LocalDrops found;
+    const Listeners listeners(total);
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP)) {
-        if (!drop.flow.family || is_benign(drop.reason, drop.location, total.names))
+        if (!drop.flow.family || is_benign(drop.reason, drop.location, total.names) ||
+            listeners.is_backscatter(drop.flow))
             continue;
         const DropPlace place{drop.reason, drop.flow.netns, drop.location};
         found.by_conversation.emplace(conversation(drop.flow), place);

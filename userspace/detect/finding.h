@@ -123,6 +123,9 @@ std::vector<Finding> detect_packet_loss(const Facts& facts);
 std::vector<Finding> detect_conn_refused(const Facts& facts);
 std::vector<Finding> detect_connect_timeout(const Facts& facts);
 std::vector<Finding> detect_rst_storm(const Facts& facts);
+std::vector<Finding> detect_listen_overflow(const Facts& facts);
+std::vector<Finding> detect_fd_exhaustion(const Facts& facts);
+std::vector<Finding> detect_syn_flood(const Facts& facts);
 
 /// Known finding ids, for --only.
 std::span<const std::string_view> finding_ids();

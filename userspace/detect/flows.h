@@ -29,7 +29,8 @@ struct DropPlace {
     auto operator<=>(const DropPlace&) const = default;
 };
 
-/// Conversations whose packets were sampled at a place that is not normal life.
+/// Conversations whose packets were sampled at a place that is not normal life; without what a
+/// flooded listener answers.
 struct LocalDrops {
     std::map<std::string, DropPlace> by_conversation;
     std::map<std::string, DropPlace> by_destination; // of dropped TCP SYNs

@@ -11,6 +11,7 @@
 
 #include "detect/finding.h"
 #include "detect/flows.h"
+#include "detect/listeners.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 
@@ -33,9 +34,11 @@ struct Place {
 
 using Places = std::map<DropPlace, Place>;
 
-void add_totals(const Window& total, Places& places) {
+void add_totals(const Window& total, const Listeners& listeners, Places& places) {
     for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
-        if (!drop.location || is_benign(drop.reason, drop.location, total.names))
+        if (!drop.location || is_benign(drop.reason, drop.location, total.names) ||
+            listeners.explains_drop(drop.netns, drop_reason(drop.reason, total.names),
+                                    symbol(drop.location, total.names)))
             continue;
         Place& place = places[{drop.reason, drop.netns, drop.location}];
         place.packets += drop.packets;
@@ -46,8 +49,10 @@ void add_totals(const Window& total, Places& places) {
     }
 }
 
-void add_samples(const Window& total, Places& places) {
+void add_samples(const Window& total, const Listeners& listeners, Places& places) {
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP)) {
+        if (listeners.is_backscatter(drop.flow))
+            continue;
         const auto it = places.find({drop.reason, drop.flow.netns, drop.location});
         if (it == places.end())
             continue;
@@ -183,10 +188,11 @@ void add_evidence(Finding& finding, const Place& place, const Window& total) {
 
 std::vector<Finding> detect_local_drop(const Facts& facts) {
     const Window& total = facts.total;
+    const Listeners listeners(total);
     Places places;
-    add_totals(total, places);
+    add_totals(total, listeners, places);
     add_suffering(total, places); // first: who sends again suffers most
-    add_samples(total, places);
+    add_samples(total, listeners, places);
     std::vector<Finding> findings;
     for (const auto& [at, place] : places) {
         const bool flows = place.packets >= threshold::kDropHurtMin && place.conversations;

@@ -12,6 +12,7 @@
 
 #include "detect/finding.h"
 #include "detect/flows.h"
+#include "detect/listeners.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 
@@ -45,11 +46,13 @@ bool is_handshake(std::uint32_t type) {
 std::map<Key, Loser> collect(const Window& total, std::map<std::uint32_t, NetnsLoss>& netns) {
     std::map<Key, Loser> losers;
     const LocalDrops drops = find_local_drops(total);
+    const Listeners listeners(total);
     for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT)) {
         if (!again.segs || is_handshake(again.type))
             continue;
         netns[again.flow.netns].segs += again.segs;
-        if (drops.of(again.flow))
+        // the final ACK of a handshake that a full accept queue drops makes its client repeat data
+        if (drops.of(again.flow) || listeners.at(again.flow, false))
             continue;
         Loser& loser = losers[{again.flow.netns, again.owner.tgid, again.owner.start_ns}];
         loser.party = {again.owner, again.flow.netns};

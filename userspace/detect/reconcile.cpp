@@ -3,6 +3,7 @@
 #include "abi/reset.h"
 #include "detect/finding.h"
 #include "detect/flows.h"
+#include "detect/listeners.h"
 #include "model/format.h"
 
 namespace culprit {
@@ -51,10 +52,24 @@ void add_input_errors(const Window& total, Sums& sums) {
     }
 }
 
+/// A listener's own count of what it dropped; at a full accept queue it is an overflow too.
+void add_listen_drops(const Window& total, Sums& sums) {
+    const Listeners listeners(total);
+    for (const ListenerFacts& l : listeners.all()) {
+        sums[l.sum.flow.netns][counter("TcpExt.ListenDrops")] += l.sum.drops;
+        if (l.was_full() && l.trouble != ListenTrouble::kFlood)
+            sums[l.sum.flow.netns][counter("TcpExt.ListenOverflows")] += l.sum.drops;
+    }
+}
+
 struct Compared {
     std::size_t counter;
     const char* note; // shown when something remains
 };
+
+constexpr const char* kListenNote =
+    "a socket's own count also has repeated SYNs, and final ACKs at a full queue twice; drops of "
+    "listeners that are not watched have none";
 
 constexpr Compared kCompared[] = {
     {counter("Tcp.RetransSegs"), ""},
@@ -64,6 +79,8 @@ constexpr Compared kCompared[] = {
     {counter("Tcp.EstabResets"), ""},
     {counter("Tcp.InErrs"),
      "repeated SYNs of established connections are counted without a place of their own"},
+    {counter("TcpExt.ListenDrops"), kListenNote},
+    {counter("TcpExt.ListenOverflows"), kListenNote},
 };
 
 } // namespace
@@ -74,6 +91,7 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
     add_connections(facts.total, sums);
     add_resets(facts.total, sums);
     add_input_errors(facts.total, sums);
+    add_listen_drops(facts.total, sums);
     std::vector<Reconciled> rows;
     for (const auto& [netns, counters] : facts.total.counters) {
         if (!counters.error.empty())

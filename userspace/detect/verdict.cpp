@@ -44,7 +44,9 @@ constexpr Check kChecks[] = {
     {Layer::kTransport, "retransmit", "retransmissions by kind, process and peer", true},
     {Layer::kTransport, "reset", "resets sent and received", true},
     {Layer::kTransport, "drop", "drops in TCP and UDP", true},
-    {Layer::kTransport, "", "listen queues, TIME_WAIT, windows: no signal yet", false},
+    {Layer::kTransport, "listen", "accept and SYN queues of listening sockets, what they drop",
+     true},
+    {Layer::kTransport, "", "TIME_WAIT, windows: no signal yet", false},
     {Layer::kApplication, "", "DNS, slow and hung processes: no signal yet", true},
 };
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -22,6 +23,8 @@ struct Names {
         netns; // inode number -> "blue"; only those that have a name
     std::map<ProcessKey, Process> processes;
     std::map<std::uint64_t, std::string> cgroups; // id -> path; empty when it could not be learnt
+    std::map<std::uint32_t, std::set<std::string>>
+        addresses; // netns -> its own; only where a socket uses all of them
 
     bool operator==(const Names&) const = default;
 };

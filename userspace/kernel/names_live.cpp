@@ -107,4 +107,23 @@ void LiveNames::note_cgroup(std::uint64_t id) {
     x_names.cgroups[id] = x_cgroups.path(id);
 }
 
+void LiveNames::note_addresses(std::uint32_t netns) {
+    const std::uint64_t now = boot_now_ns();
+    if (const auto asked = x_addresses_read.find(netns);
+        asked != x_addresses_read.end() && now - asked->second < kAskAgainNs)
+        return;
+    if (x_addresses_read.size() >= kNetnsMax) {
+        x_addresses_read.clear();
+        x_names.addresses.clear();
+    }
+    x_addresses_read[netns] = now;
+    if (!x_netns.contains(netns))
+        refresh();
+    const auto known = x_netns.find(netns);
+    if (known == x_netns.end())
+        return;
+    if (auto addresses = read_addresses(known->second))
+        x_names.addresses[netns] = std::move(*addresses);
+}
+
 } // namespace culprit

@@ -28,6 +28,7 @@ public:
     void note_cgroup(std::uint64_t id);
     /// Looks every known process up again: which of them are gone by now?
     void look_again();
+    void note_addresses(std::uint32_t netns);
 
     /// The namespaces as last listed; refresh() lists them again.
     const std::map<std::uint32_t, Netns>& netns() const { return x_netns; }
@@ -40,7 +41,8 @@ private:
     Symbols x_symbols;
     std::map<std::uint32_t, Netns> x_netns;
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t>
-        x_missing; // device asked for in vain, and when
+        x_missing;                                           // device asked for in vain, and when
+    std::map<std::uint32_t, std::uint64_t> x_addresses_read; // netns, and when
     bool x_sees_processes = sees_host_processes();
     std::map<ProcessKey, std::uint64_t> x_looked_ns; // when each process was looked up last
     CgroupTree x_cgroups;

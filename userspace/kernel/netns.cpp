@@ -3,12 +3,16 @@
 // is no error.
 #include "kernel/netns.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <memory>
 #include <thread>
 
@@ -63,6 +67,41 @@ std::map<std::uint32_t, std::string> devices_here() {
     for (struct if_nameindex* d = all.get(); d && d->if_index; d++)
         devices[d->if_index] = d->if_name;
     return devices;
+}
+
+std::set<std::string> addresses_here() {
+    struct AddressesFree {
+        void operator()(ifaddrs* a) const { freeifaddrs(a); }
+    };
+    std::set<std::string> addresses;
+    ifaddrs* first = nullptr;
+    if (getifaddrs(&first))
+        return addresses;
+    const std::unique_ptr<ifaddrs, AddressesFree> all(first);
+    for (const ifaddrs* a = first; a && addresses.size() < kAddressesMax; a = a->ifa_next) {
+        const int family = a->ifa_addr ? a->ifa_addr->sa_family : AF_UNSPEC;
+        const void* bytes = nullptr;
+        if (family == AF_INET)
+            bytes = &reinterpret_cast<const sockaddr_in*>(a->ifa_addr)->sin_addr;
+        else if (family == AF_INET6)
+            bytes = &reinterpret_cast<const sockaddr_in6*>(a->ifa_addr)->sin6_addr;
+        std::array<char, INET6_ADDRSTRLEN> text;
+        if (bytes && inet_ntop(family, bytes, text.data(), text.size()))
+            addresses.insert(text.data());
+    }
+    return addresses;
+}
+
+/// What `read` finds on a thread inside the namespace.
+template <typename Read>
+auto read_inside(const Netns& netns, const Read& read) -> Result<decltype(read())> {
+    if (netns.inum == own_netns())
+        return read();
+    decltype(read()) found;
+    const auto entered = run_in_netns(netns.path, [&] { found = read(); });
+    if (!entered)
+        return std::unexpected(entered.error());
+    return found;
 }
 
 } // namespace
@@ -164,14 +203,12 @@ Gauges read_limits(const Netns& netns) {
     return gauges;
 }
 
+Result<std::set<std::string>> read_addresses(const Netns& netns) {
+    return read_inside(netns, &addresses_here);
+}
+
 Result<std::map<std::uint32_t, std::string>> read_devices(const Netns& netns) {
-    if (netns.inum == own_netns())
-        return devices_here();
-    std::map<std::uint32_t, std::string> devices;
-    const auto entered = run_in_netns(netns.path, [&] { devices = devices_here(); });
-    if (!entered)
-        return std::unexpected(entered.error());
-    return devices;
+    return read_inside(netns, &devices_here);
 }
 
 } // namespace culprit

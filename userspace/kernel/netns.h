@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,10 @@ Result<Counters> read_counters(const Netns& netns);
 /// What it has now, and its limits; limits of another namespace need CAP_SYS_ADMIN.
 Gauges read_gauges(const Netns& netns);
 Gauges read_limits(const Netns& netns);
+
+/// The IP addresses of that namespace's devices, at most kAddressesMax.
+inline constexpr std::size_t kAddressesMax = 256;
+Result<std::set<std::string>> read_addresses(const Netns& netns);
 
 /// ifindex -> device name in that namespace.
 Result<std::map<std::uint32_t, std::string>> read_devices(const Netns& netns);

@@ -36,7 +36,7 @@ Json names_json(const Names& names) {
     Json out = {{"drop_reasons", Json::array()}, {"reset_reasons", Json::array()},
                 {"symbols", Json::array()},      {"devices", Json::array()},
                 {"netns", Json::array()},        {"processes", Json::array()},
-                {"cgroups", Json::array()}};
+                {"cgroups", Json::array()},      {"addresses", Json::array()}};
     for (const auto& [number, name] : names.drop_reasons)
         out["drop_reasons"].push_back({number, safe_text(name)});
     for (const auto& [number, name] : names.reset_reasons)
@@ -53,6 +53,9 @@ Json names_json(const Names& names) {
                                     safe_text(process.cgroup), process.exited});
     for (const auto& [id, path] : names.cgroups)
         out["cgroups"].push_back({id, safe_text(path)});
+    for (const auto& [number, addresses] : names.addresses)
+        for (const std::string& address : addresses)
+            out["addresses"].push_back({number, safe_text(address)});
     return out;
 }
 
@@ -87,6 +90,9 @@ Names names_from(const Json& from) {
             .cgroup = name_from(entry.at(5)),
             .exited = entry.at(6).get<bool>()};
     numbered_names(from.at("cgroups"), names.cgroups);
+    // recordings may be older than these names
+    for (const Json& entry : from.value("addresses", Json::array()))
+        names.addresses[exact_number<std::uint32_t>(entry.at(0))].insert(name_from(entry.at(1)));
     return names;
 }
 

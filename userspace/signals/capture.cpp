@@ -17,6 +17,7 @@
 
 #include "signals/all.h"
 #include "signals/iterator.h"
+#include "signals/object_maps.h"
 #include "util/log.h"
 #include "util/time.h"
 
@@ -33,6 +34,7 @@ struct RingFree {
 using Object = std::unique_ptr<bpf_object, ObjectClose>;
 
 constexpr std::size_t kPollMax = Capture::kPollMax;
+constexpr std::uint64_t kLookNs = 200'000'000;
 constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners"};
 
 /// libbpf's messages are for developers: one level lower, and the verifier's log only on --debug.
@@ -79,51 +81,6 @@ struct Loading {
     Result<void> done;
 };
 
-class ObjectMaps : public MapReader {
-public:
-    explicit ObjectMaps(bpf_object* object) : x_object(object) {}
-
-    bool each(const char* name, const Each& each) const override {
-        const bpf_map* map = bpf_object__find_map_by_name(x_object, name);
-        if (!map)
-            return false;
-        const bpf_map_type type = bpf_map__type(map);
-        const bool percpu = type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY;
-        const std::size_t cpus =
-            percpu ? static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1)) : 1;
-        const std::size_t stride = (bpf_map__value_size(map) + 7) / 8 * 8;
-        std::vector<std::byte> key(bpf_map__key_size(map)), next(key.size()), values(cpus * stride);
-        const int fd = bpf_map__fd(map);
-        // a key that is deleted under the walk restarts it: bounded by twice the map's size
-        std::size_t left = 2UL * bpf_map__max_entries(map);
-        int error = bpf_map_get_next_key(fd, nullptr, next.data());
-        while (error == 0 && left--) {
-            key = next;
-            if (bpf_map_lookup_elem(fd, key.data(), values.data()) == 0)
-                each(key.data(), values.data(), cpus, stride);
-            error = bpf_map_get_next_key(fd, key.data(), next.data());
-        }
-        return true;
-    }
-
-    bool put(const char* name, const void* key, const void* value) const override {
-        const bpf_map* map = bpf_object__find_map_by_name(x_object, name);
-        if (!map)
-            return false;
-        if (bpf_map__type(map) != BPF_MAP_TYPE_PERCPU_HASH)
-            return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY) == 0;
-        const std::size_t stride = (bpf_map__value_size(map) + 7) / 8 * 8;
-        const auto cpus = static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1));
-        std::vector<std::byte> values(cpus * stride);
-        for (std::size_t cpu = 0; cpu < cpus; cpu++)
-            std::memcpy(values.data() + cpu * stride, value, bpf_map__value_size(map));
-        return bpf_map_update_elem(bpf_map__fd(map), key, values.data(), BPF_NOEXIST) == 0;
-    }
-
-private:
-    bpf_object* x_object;
-};
-
 } // namespace
 
 struct Capture::Impl {
@@ -134,7 +91,8 @@ struct Capture::Impl {
     std::unique_ptr<ring_buffer, RingFree> ring;
     const RecordSink* sink = nullptr;
     std::uint64_t rejected = 0;
-    std::size_t taken = 0; // by this poll
+    std::size_t taken = 0;       // by this poll
+    std::uint64_t looked_ns = 0; // when the totals last looked
 
     static int on_sample(void* self, void* data, std::size_t size);
     void load_all(std::vector<Loading>& all, const Features&, const CaptureOptions&);
@@ -144,6 +102,7 @@ struct Capture::Impl {
     void share_maps(bpf_object* object) const;
     void remember_shared(bpf_object* object);
     void open_ring();
+    void look();
 };
 
 int Capture::Impl::on_sample(void* self, void* data, std::size_t size) {
@@ -201,8 +160,11 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
 
 namespace {
 
-/// The walk over file tables fills maps and is over then; the others are run by walk_sockets().
+/// The walk over file tables fills maps and is over then; one over a map's elements is run by the
+/// signal's Totals, the others by walk_sockets().
 Result<void> attach_walk(Loaded& into, const Hook& hook, bpf_program* program) {
+    if (hook.tracepoint == std::string_view(kMapElemIterator))
+        return {};
     auto link = attach_iterator(program);
     if (!link)
         return std::unexpected(link.error().in(hook.tracepoint));
@@ -325,7 +287,18 @@ void Capture::start(const Features& features, const CaptureOptions& options) {
     x_impl->open_ring();
 }
 
+void Capture::Impl::look() {
+    const std::uint64_t now = boot_now_ns();
+    if (now - looked_ns < kLookNs)
+        return;
+    looked_ns = now;
+    for (const Loaded& one : loaded)
+        if (one.totals)
+            one.totals->look(ObjectMaps(one.object.get()));
+}
+
 Result<std::size_t> Capture::poll(int timeout_ms, const RecordSink& sink) {
+    x_impl->look();
     if (!x_impl->ring) {
         if (timeout_ms > 0)
             usleep(static_cast<useconds_t>(timeout_ms) * 1000);

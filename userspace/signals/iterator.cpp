@@ -44,20 +44,27 @@ void LinkDestroy::operator()(bpf_link* link) const {
     bpf_link__destroy(link);
 }
 
-Result<Link> attach_iterator(bpf_program* program) {
-    Link link(bpf_program__attach_iter(program, nullptr));
+Result<Link> attach_iterator(const bpf_program* program, const bpf_map* map) {
+    bpf_iter_link_info info{};
+    info.map.map_fd = map ? static_cast<__u32>(bpf_map__fd(map)) : 0;
+    LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &info, .link_info_len = sizeof(info));
+    Link link(bpf_program__attach_iter(program, map ? &options : nullptr));
     if (!link)
         return std::unexpected(sys_error(errno, "attach the iterator"));
     return link;
 }
 
-Result<std::size_t> run_iterator(const bpf_link* link,
-                                 const std::function<void(std::span<const std::byte>)>& sink) {
+namespace {
+
+/// Hands over what came so far until nothing more comes; `take` says how much of it it is done
+/// with.
+Result<void> read_all(const bpf_link* link,
+                      const std::function<std::size_t(std::span<const std::byte>)>& take) {
     const UniqueFd fd(bpf_iter_create(bpf_link__fd(link)));
     if (!fd)
         return std::unexpected(sys_error(errno, "start the iterator"));
     std::vector<std::byte> buffer(kReadBytes);
-    std::size_t have = 0, rejected = 0;
+    std::size_t have = 0;
     for (;;) {
         const ssize_t got = ::read(fd.get(), buffer.data() + have, buffer.size() - have);
         // a million things without output end a read with EAGAIN, a signal may come at any time
@@ -66,12 +73,38 @@ Result<std::size_t> run_iterator(const bpf_link* link,
         if (got < 0)
             return std::unexpected(sys_error(errno, "run the iterator"));
         if (got == 0)
-            return rejected + (have ? 1 : 0);
+            return {};
         have += static_cast<std::size_t>(got);
-        const std::size_t taken = take_records(std::span(buffer).first(have), sink, rejected);
+        const std::size_t taken = take(std::span(buffer).first(have));
         have -= taken;
         std::memmove(buffer.data(), buffer.data() + taken, have);
     }
+}
+
+} // namespace
+
+Result<std::vector<std::byte>> read_iterator(const bpf_link* link) {
+    std::vector<std::byte> all;
+    const auto done = read_all(link, [&](std::span<const std::byte> part) {
+        all.insert(all.end(), part.begin(), part.end());
+        return part.size();
+    });
+    if (!done)
+        return std::unexpected(done.error());
+    return all;
+}
+
+Result<std::size_t> run_iterator(const bpf_link* link,
+                                 const std::function<void(std::span<const std::byte>)>& sink) {
+    std::size_t rejected = 0, left = 0;
+    const auto done = read_all(link, [&](std::span<const std::byte> part) {
+        const std::size_t taken = take_records(part, sink, rejected);
+        left = part.size() - taken;
+        return taken;
+    });
+    if (!done)
+        return std::unexpected(done.error());
+    return rejected + (left ? 1 : 0);
 }
 
 } // namespace culprit

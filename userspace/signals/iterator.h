@@ -6,10 +6,12 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "util/result.h"
 
 struct bpf_link;
+struct bpf_map;
 struct bpf_program;
 
 namespace culprit {
@@ -19,7 +21,11 @@ struct LinkDestroy {
 };
 using Link = std::unique_ptr<bpf_link, LinkDestroy>;
 
-Result<Link> attach_iterator(bpf_program* program);
+/// Over everything there is of the program's kind, or over the elements of a map.
+Result<Link> attach_iterator(const bpf_program* program, const bpf_map* map = nullptr);
+
+/// One run; all that the program wrote, in one piece.
+Result<std::vector<std::byte>> read_iterator(const bpf_link* link);
 
 /// One run over everything there is; what the program writes goes to the sink record by record. An
 /// iterator over sockets sees the network namespace of the calling thread. Returns how many pieces

@@ -2,6 +2,8 @@
 // Walks types, never signals.
 #include "signals/note_names.h"
 
+#include <algorithm>
+
 namespace culprit {
 
 namespace {
@@ -30,6 +32,15 @@ void note_owner(const abi_owner& owner, LiveNames& live, Names* into) {
     copy(live.all().cgroups, owner.cgroup_id, into ? &into->cgroups : nullptr);
 }
 
+/// The end of a flow that is no address in particular is all of its namespace's.
+void note_addresses(std::span<const std::byte> flow_bytes, LiveNames& live, Names* into) {
+    const auto flow = value_at<abi_flow>(flow_bytes, 0);
+    if (!flow.family || std::ranges::any_of(flow.local, [](std::uint8_t byte) { return byte; }))
+        return;
+    live.note_addresses(flow.netns);
+    copy(live.all().addresses, flow.netns, into ? &into->addresses : nullptr);
+}
+
 } // namespace
 
 void note_names(const Field& field, std::span<const std::byte> record, LiveNames& live,
@@ -39,6 +50,7 @@ void note_names(const Field& field, std::span<const std::byte> record, LiveNames
         note_place(value_at<std::uint32_t>(record, field.offset + offsetof(abi_flow, netns)),
                    value_at<std::uint32_t>(record, field.offset + offsetof(abi_flow, ifindex)),
                    live, into);
+        note_addresses(record.subspan(field.offset, sizeof(abi_flow)), live, into);
         break;
     case Type::kOwner:
         note_owner(value_at<abi_owner>(record, field.offset), live, into);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What of a signal this kernel allows, before anything is loaded. Pure.
+#include <set>
+
 #include "signals/all.h"
 #include "signals/capture.h"
 
@@ -12,14 +14,17 @@ SignalStatus plan_signal(const Signal& signal, const Features& features) {
         status.why.push_back(std::move(why));
     };
     for (const Hook& hook : signal.hooks) {
-        const std::uint32_t args = features.args_of(hook.tracepoint);
+        const bool blocked = hook.probes && !features.may_read_packets();
+        const std::uint32_t args = blocked ? 0 : features.args_of(hook.tracepoint);
         status.hooks.push_back({hook.tracepoint, args, false});
         if (args) {
             for (const Argument& argument : hook.arguments)
                 (args >= argument.count ? status.gains : status.why)
                     .emplace_back(args >= argument.count ? argument.brings : argument.without);
         } else if (features.has_btf && hook.required) {
-            off(std::string("this kernel has no hook ") + hook.tracepoint);
+            off(blocked ? std::string("lockdown=confidentiality keeps ") + hook.tracepoint +
+                              " from reading kernel memory"
+                        : std::string("this kernel has no hook ") + hook.tracepoint);
         } else if (features.has_btf) {
             status.why.push_back(std::string("no hook ") + hook.tracepoint + ": " + hook.without);
         }
@@ -33,11 +38,11 @@ SignalStatus plan_signal(const Signal& signal, const Features& features) {
 }
 
 std::vector<std::string> wanted_hooks() {
-    std::vector<std::string> hooks;
+    std::set<std::string> hooks; // several signals may hook the same one
     for (const Signal* signal : all_signals())
         for (const Hook& hook : signal->hooks)
-            hooks.emplace_back(hook.tracepoint);
-    return hooks;
+            hooks.emplace(hook.tracepoint);
+    return {hooks.begin(), hooks.end()};
 }
 
 } // namespace culprit

@@ -84,12 +84,16 @@ struct Hook {
     bool required;
     const char* without; // what is lost when an optional hook is absent
     std::span<const Argument> arguments = {};
+    bool probes = false; // lives by probe reads, which lockdown=confidentiality refuses
 };
 
 /// Iterators are run, not attached: they cost nothing while nobody asks.
 inline bool is_iterator(std::string_view hook) {
     return hook.starts_with("iter/");
 }
+
+/// Where bytes of a signal go: a record, which is copied, or what an iterator wrote.
+using RecordSink = std::function<void(std::span<const std::byte>)>;
 
 /// Reads one map's entries: called with key and value; a per-CPU value comes summed up by
 /// `sum_percpu`.
@@ -102,15 +106,18 @@ public:
     virtual bool each(const char* map, const Each& each) const = 0;
     /// Stores a value under an existing key of a map that is not per CPU.
     virtual bool put(const char* map, const void* key, const void* value) const = 0;
+    virtual bool erase(const char* map, const void* key) const = 0;
+    /// Runs an iterator program once over the map's elements and hands over all it wrote. False
+    /// when it cannot run.
+    virtual bool run(const char* program, const char* map, const RecordSink& written) const = 0;
 };
-
-/// Where a signal's totals go; the record is copied.
-using RecordSink = std::function<void(std::span<const std::byte>)>;
 
 /// The part of a signal with state: turns map contents into what came since the last tick.
 class Totals {
 public:
     virtual ~Totals() = default;
+    /// Several times between two ticks: for what has to be sampled over time.
+    virtual void look(const MapReader&) {}
     virtual void take(const MapReader& maps, std::uint64_t now_ns, const RecordSink& sink) = 0;
 };
 

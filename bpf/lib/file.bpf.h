@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Is this file a socket that has an owner? */
+#ifndef CULPRIT_FILE_BPF_H
+#define CULPRIT_FILE_BPF_H
+
+#include "emit.bpf.h"
+
+static __always_inline bool file_wanted(const struct sock *sk)
+{
+	if (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6)
+		return false;
+	if (sk->sk_protocol == IPPROTO_UDP)
+		return config.walk_udp;
+	return sk->sk_protocol == IPPROTO_TCP && sk->__sk_common.skc_state != TCP_CLOSE;
+}
+
+/* The socket behind a file of the walk over all tasks' file tables, NULL for any other file. Needs
+ * bpf_sock_from_file, Linux 5.11. */
+static __always_inline struct sock *sock_of_file(struct file *file)
+{
+	struct socket *socket = bpf_sock_from_file(file);
+	struct sock *sk = socket ? socket->sk : NULL;
+
+	return sk && file_wanted(sk) ? sk : NULL;
+}
+
+#endif

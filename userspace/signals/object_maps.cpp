@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// Walks, writes and iterates by libbpf; errors are the map's absence.
+#include "signals/object_maps.h"
+
+#include <bpf/bpf.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "signals/iterator.h"
+
+namespace culprit {
+
+namespace {
+
+std::size_t possible_cpus() {
+    return static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1));
+}
+
+std::size_t stride_of(const bpf_map* map) {
+    return (bpf_map__value_size(map) + 7) / 8 * 8;
+}
+
+} // namespace
+
+bool ObjectMaps::each(const char* name, const Each& each) const {
+    const bpf_map* map = bpf_object__find_map_by_name(x_object, name);
+    if (!map)
+        return false;
+    const bpf_map_type type = bpf_map__type(map);
+    const bool percpu = type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY;
+    const std::size_t cpus = percpu ? possible_cpus() : 1;
+    const std::size_t stride = stride_of(map);
+    std::vector<std::byte> key(bpf_map__key_size(map)), next(key.size()), values(cpus * stride);
+    const int fd = bpf_map__fd(map);
+    // a key that is deleted under the walk restarts it: bounded by twice the map's size
+    std::size_t left = 2UL * bpf_map__max_entries(map);
+    int error = bpf_map_get_next_key(fd, nullptr, next.data());
+    while (error == 0 && left--) {
+        key = next;
+        if (bpf_map_lookup_elem(fd, key.data(), values.data()) == 0)
+            each(key.data(), values.data(), cpus, stride);
+        error = bpf_map_get_next_key(fd, key.data(), next.data());
+    }
+    return true;
+}
+
+bool ObjectMaps::put(const char* name, const void* key, const void* value) const {
+    const bpf_map* map = bpf_object__find_map_by_name(x_object, name);
+    if (!map)
+        return false;
+    if (bpf_map__type(map) != BPF_MAP_TYPE_PERCPU_HASH)
+        return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY) == 0;
+    const std::size_t stride = stride_of(map), cpus = possible_cpus();
+    std::vector<std::byte> values(cpus * stride);
+    for (std::size_t cpu = 0; cpu < cpus; cpu++)
+        std::memcpy(values.data() + cpu * stride, value, bpf_map__value_size(map));
+    return bpf_map_update_elem(bpf_map__fd(map), key, values.data(), BPF_NOEXIST) == 0;
+}
+
+bool ObjectMaps::erase(const char* name, const void* key) const {
+    const bpf_map* map = bpf_object__find_map_by_name(x_object, name);
+    return map && bpf_map_delete_elem(bpf_map__fd(map), key) == 0;
+}
+
+bool ObjectMaps::run(const char* program, const char* map, const RecordSink& written) const {
+    const bpf_program* found = bpf_object__find_program_by_name(x_object, program);
+    const bpf_map* over = bpf_object__find_map_by_name(x_object, map);
+    if (!found || bpf_program__fd(found) < 0 || !over)
+        return false;
+    const auto link = attach_iterator(found, over);
+    const auto all = link ? read_iterator(link->get()) : std::unexpected(link.error());
+    if (all)
+        written(*all);
+    return all.has_value();
+}
+
+} // namespace culprit
