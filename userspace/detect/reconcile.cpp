@@ -56,6 +56,12 @@ void add_input_errors(const Window& total, Sums& sums) {
 void add_listen_drops(const Window& total, Sums& sums) {
     const Listeners listeners(total);
     for (const ListenerFacts& l : listeners.all()) {
+        // where the namespace dropped none the socket counted something else: with SYN cookies it
+        // does so for many a SYN that was answered
+        const auto counted = total.counters.find(l.sum.flow.netns);
+        if (counted == total.counters.end() ||
+            !counted->second.growth[counter("TcpExt.ListenDrops")])
+            continue;
         sums[l.sum.flow.netns][counter("TcpExt.ListenDrops")] += l.sum.drops;
         if (l.was_full() && l.trouble != ListenTrouble::kFlood)
             sums[l.sum.flow.netns][counter("TcpExt.ListenOverflows")] += l.sum.drops;
