@@ -20,6 +20,7 @@ enum abi_kind {
 	ABI_NIC = 9,
 	ABI_NIC_TOTAL = 10,
 	ABI_SOCKET = 13,
+	ABI_SOCKET_TOTAL = 14,
 	ABI_KIND_LIMIT = 32, /* size of the ledger; kinds stay below */
 };
 

@@ -137,28 +137,38 @@ static __always_inline void inherit(struct abi_owner *owner, __u32 netns, __u16 
 		owner_clear(owner);
 }
 
-/* One more process holds a socket found before. Which of them uses it is not known. */
-static __always_inline void walk_shared(struct abi_socket *known, const struct sock *sk, __u32 tgid)
+/* A socket that is in the map already. Who was seen using it is better known than by its holders;
+ * otherwise the first holder a walk meets is the owner, and a second one means that nobody knows
+ * which of them uses it. */
+static __always_inline void walk_known(struct abi_socket *known, const struct sock *sk,
+				       const struct abi_owner *holder, __u32 walk)
 {
-	__u64 cgroup = known->owner.cgroup_id;
+	bool first = known->walk != walk;
 
-	if (known->owner.tgid == tgid)
-		return;
+	known->walk = walk;
 	if (known->role == ABI_ROLE_LISTENER) {
-		listener_share(netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num);
-	} else if (known->owner.provenance == ABI_OWNER_HOLDER) {
+		if (known->owner.tgid != holder->tgid)
+			listener_share(netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num);
+		return;
+	}
+	if (known->owner.provenance != ABI_OWNER_UNKNOWN &&
+	    known->owner.provenance != ABI_OWNER_HOLDER)
+		return;
+	if (first) {
+		known->owner = *holder;
+	} else if (known->owner.tgid != holder->tgid) {
 		owner_clear(&known->owner);
-		known->owner.cgroup_id = cgroup;
+		known->owner.cgroup_id = holder->cgroup_id;
 	}
 }
 
-/* One file of one task. The lowest process that holds a listening socket stands for it; that others
- * do too is remembered. */
-static __always_inline void walk_file(struct task_struct *task, struct file *file)
+/* One file of one task, met by that walk. The lowest process that holds a listening socket stands
+ * for it; that others do too is remembered. */
+static __always_inline void walk_file(struct task_struct *task, struct file *file, __u32 walk)
 {
 	struct task_struct *leader = task->group_leader;
 	struct socket *socket = bpf_sock_from_file(file);
-	struct abi_socket fresh = {};
+	struct abi_socket fresh = { .walk = walk };
 	struct abi_socket *known;
 	struct sock *sk;
 	__u64 key;
@@ -170,16 +180,16 @@ static __always_inline void walk_file(struct task_struct *task, struct file *fil
 	    (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6))
 		return;
 	key = (__u64)sk;
-	known = bpf_map_lookup_elem(&owners, &key);
-	if (known) {
-		walk_shared(known, sk, task->tgid);
-		return;
-	}
 	fresh.owner.tgid = task->tgid;
 	fresh.owner.start_ns = leader->start_boottime;
 	comm_copy(fresh.owner.comm, leader->comm);
 	fresh.owner.provenance = ABI_OWNER_HOLDER;
 	fresh.owner.cgroup_id = cgroup_of(sk);
+	known = bpf_map_lookup_elem(&owners, &key);
+	if (known) {
+		walk_known(known, sk, &fresh.owner, walk);
+		return;
+	}
 	if (sk->__sk_common.skc_state == TCP_LISTEN) {
 		fresh.role = ABI_ROLE_LISTENER;
 		listener_add(&fresh.owner, netns_of_common(&sk->__sk_common),

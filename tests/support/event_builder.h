@@ -51,6 +51,8 @@ template <>
 inline constexpr std::uint32_t kKindOf<nic_total> = ABI_NIC_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_info> = ABI_SOCKET;
+template <>
+inline constexpr std::uint32_t kKindOf<socket_total> = ABI_SOCKET_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>
