@@ -44,7 +44,10 @@ constexpr Check kChecks[] = {
     {Layer::kTransport, "retransmit", "retransmissions by kind, process and peer", true},
     {Layer::kTransport, "reset", "resets sent and received", true},
     {Layer::kTransport, "drop", "drops in TCP and UDP", true},
-    {Layer::kTransport, "", "listen queues, TIME_WAIT, windows: no signal yet", false},
+    {Layer::kTransport, "socket",
+     "TIME_WAIT, CLOSE_WAIT, FIN_WAIT2, orphans and local ports, when the run began and ended",
+     true},
+    {Layer::kTransport, "", "listen queues, windows: no signal yet", false},
     {Layer::kApplication, "", "DNS, slow and hung processes: no signal yet", true},
 };
 

@@ -11,7 +11,7 @@ namespace culprit {
 
 /// /proc/net/snmp and /proc/net/netstat: "Tcp" line and column (RFC 4022 names and the kernel's
 /// TcpExt).
-inline constexpr std::array<std::string_view, 27> kCounterNames = {"Tcp.ActiveOpens",
+inline constexpr std::array<std::string_view, 28> kCounterNames = {"Tcp.ActiveOpens",
                                                                    "Tcp.PassiveOpens",
                                                                    "Tcp.AttemptFails",
                                                                    "Tcp.EstabResets",
@@ -37,7 +37,8 @@ inline constexpr std::array<std::string_view, 27> kCounterNames = {"Tcp.ActiveOp
                                                                    "TcpExt.TCPRetransFail",
                                                                    "TcpExt.TCPSynRetrans",
                                                                    "TcpExt.TCPDSACKRecv",
-                                                                   "TcpExt.TCPAbortOnTimeout"};
+                                                                   "TcpExt.TCPAbortOnTimeout",
+                                                                   "TcpExt.TCPTimeWaitOverflow"};
 
 /// Values in the order of kCounterNames; absolute as read, or the growth over a window.
 using Counters = std::array<std::uint64_t, kCounterNames.size()>;
