@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "support/catch.h"
+#include "support/finding.h"
 #include "support/run.h"
 #include "support/traffic.h"
 #include "support/tun_wire.h"
@@ -15,30 +16,6 @@ namespace {
 
 constexpr std::uint16_t kNobody = 9;
 
-/// The first finding of that kind which the test accepts as its own.
-template <typename Ours>
-std::optional<Json> find_finding(const Json& verdict, const std::string& id, const Ours& ours) {
-    for (const Json& finding : verdict["findings"])
-        if (finding["id"] == id && ours(finding))
-            return finding;
-    return std::nullopt;
-}
-
-auto blames(const pid_t pid) {
-    return [=](const Json& finding) {
-        return !finding["culprit"].is_null() && finding["culprit"]["pid"] == pid;
-    };
-}
-
-auto hurts(const pid_t pid) {
-    return [=](const Json& finding) {
-        for (const Json& party : finding["affected"])
-            if (party["pid"] == pid)
-                return true;
-        return false;
-    };
-}
-
 /// A local drop worse than informative, in one of the two namespaces.
 bool warns_of_drops(const Json& verdict, const TwoNs& ns) {
     return find_finding(verdict, "local-drop",
@@ -48,11 +25,6 @@ bool warns_of_drops(const Json& verdict, const TwoNs& ns) {
                                    (netns == ns.a.inum() || netns == ns.b.inum());
                         })
         .has_value();
-}
-
-/// Pace of a client's work; nothing waits for it.
-void pause_ms(int ms) {
-    ::poll(nullptr, 0, ms);
 }
 
 } // namespace
