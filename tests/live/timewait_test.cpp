@@ -26,11 +26,18 @@ void let_close(const std::string& host, std::uint16_t port, int count) {
     }
 }
 
-void close_first(const std::string& host, std::uint16_t port, int count) {
+/// Each source in turn has all ports of its own.
+void close_first(const std::vector<std::string>& sources, const std::string& host,
+                 std::uint16_t port, int count) {
     const Address to = address_of(host, port);
+    const int on = 1;
     for (int i = 0; i < count; i++) {
+        const Address from = address_of(sources[static_cast<std::size_t>(i) % sources.size()], 0);
         UniqueFd fd(::socket(to.bytes.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        must(fd && ::connect(fd.get(), to.get(), to.size) == 0, "connect");
+        must(fd && ::setsockopt(fd.get(), SOL_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) == 0 &&
+                 ::bind(fd.get(), from.get(), from.size) == 0 &&
+                 ::connect(fd.get(), to.get(), to.size) == 0,
+             "connect");
         close_gracefully(std::move(fd));
     }
 }
@@ -80,6 +87,9 @@ TEST_CASE("the one client that leaves 50000 connections in TIME_WAIT is named am
           "[timewait_test]") {
     constexpr int kCount = 50'000;
     const WiredNs ns;
+    const std::string second = "198.51.100.1"; // a search among ports in use takes too long
+    ns.a.shell(fmt::format("ip addr add {}/32 dev lo", second));
+    ns.b.shell(fmt::format("ip route add {} via {}", second, ns.a.v4));
     set_sysctl(ns.a, "ip_local_port_range", "1024 65535");
     const Server server(ns.b, "ct-echo", Serve::kEcho, ns.b.v4);
     Culprit culprit = diagnose({"--for", "60s"});
@@ -90,7 +100,7 @@ TEST_CASE("the one client that leaves 50000 connections in TIME_WAIT is named am
         return 0;
     });
     Child client(ns.a.path(), "ct-closes", [&](const Tell&) {
-        close_first(ns.b.v4, server.port(), kCount);
+        close_first({ns.a.v4, second}, ns.b.v4, server.port(), kCount);
         return 0;
     });
     CHECK(client.wait(kLongSeconds) == 0);
@@ -155,7 +165,7 @@ TEST_CASE("a full TIME_WAIT table names who fills it", "[timewait_test]") {
     culprit.wait_until_watching();
     const Counters before = ns.a.counters();
     Child client(ns.a.path(), "ct-fills", [&](const Tell&) {
-        close_first(ns.b.v4, server.port(), 500);
+        close_first({ns.a.v4}, ns.b.v4, server.port(), 500);
         return 0;
     });
     CHECK(client.wait() == 0);

@@ -50,7 +50,8 @@ std::uint64_t peers_in_close_wait(const Window& total, const ClosingGroup& group
     const abi_flow& ours = group.largest;
     std::uint64_t count = 0;
     for (const auto& [row, info] : total.rows<socket_total>(ABI_SOCKET_TOTAL)) {
-        if (row.state != TCP_CLOSE_WAIT || row.role == group.role || row.flow.family != ours.family)
+        if (row.state != TCP_CLOSE_WAIT || row.keeper != ABI_KEEPER_PROCESS ||
+            row.role == group.role || row.flow.family != ours.family)
             continue;
         const abi_flow& theirs = row.flow;
         const bool joined =

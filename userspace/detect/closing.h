@@ -24,7 +24,7 @@ struct ClosingGroup {
     Where where() const;
 };
 
-/// Sockets in CLOSE_WAIT of this host at the other end of these.
+/// Sockets of this host's processes in CLOSE_WAIT at the other end of these.
 std::uint64_t peers_in_close_wait(const Window& total, const ClosingGroup& group);
 
 } // namespace culprit
