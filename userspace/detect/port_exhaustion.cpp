@@ -51,8 +51,12 @@ Pressure pressure_of(const Window& total, const PortUse& use) {
             .growth_per_s = per_second(total, double(use.at_end) - double(use.at_begin))};
 }
 
+bool closed_mostly(const PortUse& use) {
+    return use.at_end && 2 * use.time_wait >= use.at_end;
+}
+
 void blame(Finding& finding, const Window& total, const PortUse& use) {
-    const bool by_closing = 2 * use.time_wait >= use.at_end;
+    const bool by_closing = closed_mostly(use);
     const Shares shares = by_closing ? closers_to(total, use.flow) : use.holders;
     const Share holder = shares.main();
     const Pressure pressure = pressure_of(total, use);
@@ -60,17 +64,20 @@ void blame(Finding& finding, const Window& total, const PortUse& use) {
     finding.where = {.local = address(use.flow, true),
                      .remote = endpoint(use.flow, false),
                      .netns = use.flow.netns};
-    finding.evidence.push_back({pressure.text("local ports are in use"), pressure.share(), "ratio",
-                                "ip_local_port_range"});
-    finding.evidence.push_back(
-        {by_closing
-             ? fmt::format("{} of them in TIME_WAIT; {} of {} that came there were closed by {}",
-                           use.time_wait, holder.count, shares.all,
-                           owner_name(holder.owner, total.names))
-             : fmt::format("{} holds {} of the {} open ones", owner_name(holder.owner, total.names),
-                           holder.count, shares.all),
-         double(holder.count), "sockets", by_closing ? "inet_sock_set_state" : "iter/tcp"});
-    if (pressure.share() < threshold::kPortsSeen)
+    finding.evidence.push_back({use.at_end ? pressure.text("local ports are in use")
+                                           : "no socket to that destination was there at the end",
+                                pressure.share(), "ratio", "ip_local_port_range"});
+    if (holder.count)
+        finding.evidence.push_back(
+            {by_closing
+                 ? fmt::format(
+                       "{} of them in TIME_WAIT; {} of {} that came there were closed by {}",
+                       use.time_wait, holder.count, shares.all,
+                       owner_name(holder.owner, total.names))
+                 : fmt::format("{} holds {} of the {} open ones",
+                               owner_name(holder.owner, total.names), holder.count, shares.all),
+             double(holder.count), "sockets", by_closing ? "inet_sock_set_state" : "iter/tcp"});
+    if (use.at_end && pressure.share() < threshold::kPortsSeen)
         finding.evidence.push_back(
             {"the others are not in the list of connections: ports that are only bound",
              {},
@@ -95,9 +102,12 @@ Finding describe(const Window& total, const PortUse& use, const Failures* failur
     blame(finding, total, use);
     const bool known = finding.culprit->owner.tgid;
     finding.confidence = failures ? (known ? 0.95 : 0.8) : 0.85;
-    finding.title =
-        fmt::format("{} {} the local ports to {}", owner_name(finding.culprit->owner, total.names),
-                    failures ? "holds all" : "runs out of", endpoint(use.flow, false));
+    const std::string to = endpoint(use.flow, false);
+    const std::string who = owner_name(finding.culprit->owner, total.names);
+    finding.title = !known ? fmt::format("no local port is left to {}", to)
+                    : failures
+                        ? fmt::format("{} holds the local ports to {}: none is left", who, to)
+                        : fmt::format("{} holds most of the local ports to {}", who, to);
     if (!failures) {
         finding.first_ns = total.from_ns;
         finding.count = use.at_end;
@@ -143,8 +153,7 @@ std::vector<Finding> detect_port_exhaustion(const Facts& facts) {
     }
     for (const PortUse& use : uses) {
         const Pressure pressure = pressure_of(total, use);
-        const bool open = 2 * use.time_wait < use.at_end;
-        if (open && pressure.is_high() && pressure.growth_per_s > 0 &&
+        if (!closed_mostly(use) && pressure.is_high() && pressure.growth_per_s > 0 &&
             !failing.contains({use.flow.netns, endpoint(use.flow, false)}))
             findings.push_back(describe(total, use, nullptr));
     }
