@@ -79,7 +79,8 @@ struct socket_total {
 	__u64 sockets; /* the larger of the next two */
 	__u64 at_begin;
 	__u64 at_end;
-	__u64 aged; /* of those at the end: longer than SOCKET_AGED_NS in this state */
+	__u64 aged; /* of those at the end: longer than SOCKET_AGED_NS in this state; not those in
+		       CLOSE_WAIT that still have data on its way */
 	__u64 oldest_ns; /* longest time in this state; 0 when none is known */
 	__u64 unsent_bytes; /* of data, not acknowledged by the peer */
 	__u64 unread_bytes;

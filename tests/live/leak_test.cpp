@@ -4,6 +4,7 @@
 #include "support/catch.h"
 #include "support/finding.h"
 #include "support/models.h"
+#include "support/saved.h"
 
 using namespace culprit;
 using namespace culprit::test;
@@ -159,9 +160,11 @@ void lose_answers(const TwoNs& ns, std::uint16_t port) {
 
 } // namespace
 
-TEST_CASE("a worker that only sends is found holding its sockets at the end", "[leak_test]") {
+TEST_CASE("a worker that only sends is found holding its sockets at the end, in a replay too",
+          "[leak_test]") {
     const WiredNs ns;
-    Culprit culprit = diagnose({"--for", "60s"});
+    const SaveFile saved;
+    Culprit culprit = diagnose({"--for", "60s", "--save", saved.path()});
     culprit.wait_until_watching();
     const Host server(ns.b, "ct-parent", [](const UniqueFd& listener, const Tell& tell) {
         const pid_t worker = ::fork();
@@ -191,6 +194,9 @@ TEST_CASE("a worker that only sends is found holding its sockets at the end", "[
         if (party["pid"] == worker)
             CHECK(party["provenance"] == "holder");
     CHECK_FALSE(hurts(server.pid())(*finding));
+    Culprit again = diagnose({"--replay", saved.path()});
+    CHECK(again.wait() == 3);
+    CHECK(Json::parse(again.out())["findings"] == verdict["findings"]);
 }
 
 TEST_CASE("a socket that two processes hold belongs to neither", "[leak_test]") {

@@ -105,7 +105,7 @@ TEST_CASE("most of a limit in use is a warning", "[timewait_test]") {
     CHECK(findings[0].severity == Severity::kWarning);
     CHECK(findings[0].culprit->owner.tgid == 42);
     CHECK(findings[0].where.local == "10.0.0.1:80");
-    CHECK(says(findings[0], "800 of 1000 of tcp_max_tw_buckets"));
+    CHECK(says(findings[0], "800 of 1000 TIME_WAIT sockets there may be"));
 }
 
 TEST_CASE("a limit that is well begun and soon reached is a warning with the time left",

@@ -7,6 +7,8 @@
 
 #include <cstring>
 
+#include <fmt/format.h>
+
 #include "app/look.h"
 #include "detect/benign.h"
 #include "util/log.h"
@@ -125,8 +127,11 @@ void Collector::look(SocketGroups::Look which) {
     std::map<std::uint32_t, LookPlace> places;
     for (const auto& [inum, netns] : x_names.netns())
         places[inum] = {&netns, x_limits[inum].second};
-    look_at_sockets(x_capture, places, SocketGroups(which, boot_now_ns() - x_start.when_ns),
-                    x_unknown, x_now);
+    const std::size_t left_out = look_at_sockets(
+        x_capture, places, SocketGroups(which, boot_now_ns() - x_start.when_ns), x_unknown, x_now);
+    if (last && left_out)
+        log(Level::kWarning,
+            fmt::format("the sockets of {} network namespaces were not looked at", left_out));
 }
 
 void Collector::begin() {
@@ -136,8 +141,8 @@ void Collector::begin() {
     x_start = x_last;
     x_now.wall_offset_ns = wall_offset_ns();
     x_capture.take_totals(x_now.from_ns, [](std::span<const std::byte>) {});
-    look(SocketGroups::Look::kBegin);
     x_ledgers = x_capture.ledgers();
+    look(SocketGroups::Look::kBegin);
 }
 
 Result<std::size_t> Collector::poll(int timeout_ms) {

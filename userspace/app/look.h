@@ -20,8 +20,9 @@ struct LookPlace {
 };
 
 /// Adds socket_total rows to the window, and `socket` rows of the flows asked for. Nothing when the
-/// sockets cannot be walked on this kernel.
-void look_at_sockets(Capture& capture, const std::map<std::uint32_t, LookPlace>& places,
-                     SocketGroups groups, const UnknownFlows& asked, Window& into);
+/// sockets cannot be walked on this kernel. Returns how many namespaces were left out: refused,
+/// gone, or no time was left for them.
+std::size_t look_at_sockets(Capture& capture, const std::map<std::uint32_t, LookPlace>& places,
+                            SocketGroups groups, const UnknownFlows& asked, Window& into);
 
 } // namespace culprit

@@ -43,7 +43,7 @@ Finding describe(const Window& total, const ClosingGroup& group, double share) {
     const std::string peer = where.remote.empty() ? "peers" : address(group.largest, false);
     finding.title =
         fmt::format("{} does not take the last data of {} closed connections", peer, group.at_end);
-    finding.culprit = std::nullopt;
+
     add_party(finding.affected, {group.owner, group.largest.netns});
     finding.where = where;
     finding.first_ns = group.first_ns;

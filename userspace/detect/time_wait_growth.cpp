@@ -190,8 +190,8 @@ std::vector<Finding> detect_time_wait_growth(const Facts& facts) {
                          all.all_at_end, all.at_begin),
              double(all.at_end), "sockets", "iter/tcp"});
         if (buckets.limit)
-            finding.evidence.push_back({buckets.text("of tcp_max_tw_buckets"), buckets.share(),
-                                        "ratio", "tcp_max_tw_buckets"});
+            finding.evidence.push_back({buckets.text("TIME_WAIT sockets there may be"),
+                                        buckets.share(), "ratio", "tcp_max_tw_buckets"});
         if (ports.limit)
             finding.evidence.push_back({ports.text("local ports to " + endpoint(to, false)),
                                         ports.share(), "ratio", "ip_local_port_range"});

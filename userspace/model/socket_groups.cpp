@@ -32,6 +32,11 @@ std::uint8_t keeper_of(const socket_info& socket) {
     return waits_for_peer(socket.state) ? ABI_KEEPER_ORPHAN : ABI_KEEPER_QUEUE;
 }
 
+/// Half closed by the peer on purpose: it still takes what this side has to say.
+bool still_sends(const socket_info& socket) {
+    return socket.state == TCP_CLOSE_WAIT && socket.send_queue;
+}
+
 /// A FIN that is not acknowledged counts as a byte of its own.
 std::uint64_t unsent_of(const socket_info& socket) {
     const bool fin = waits_for_peer(socket.state) && socket.state != TCP_FIN_WAIT2;
@@ -153,7 +158,7 @@ socket_total SocketGroups::record_of(const socket_info& socket) const {
         out.at_begin = 1;
     } else {
         out.at_end = 1;
-        out.aged = out.oldest_ns >= SOCKET_AGED_NS;
+        out.aged = out.oldest_ns >= SOCKET_AGED_NS && !still_sends(socket);
     }
     return out;
 }

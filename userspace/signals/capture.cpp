@@ -18,6 +18,7 @@
 
 #include "signals/all.h"
 #include "signals/iterator.h"
+#include "signals/object_maps.h"
 #include "util/log.h"
 
 namespace culprit {
@@ -86,51 +87,6 @@ struct Loading {
     SignalStatus status;
     Loaded loaded;
     Result<void> done;
-};
-
-class ObjectMaps : public MapReader {
-public:
-    explicit ObjectMaps(bpf_object* object) : x_object(object) {}
-
-    bool each(const char* name, const Each& each) const override {
-        const bpf_map* map = bpf_object__find_map_by_name(x_object, name);
-        if (!map)
-            return false;
-        const bpf_map_type type = bpf_map__type(map);
-        const bool percpu = type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY;
-        const std::size_t cpus =
-            percpu ? static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1)) : 1;
-        const std::size_t stride = (bpf_map__value_size(map) + 7) / 8 * 8;
-        std::vector<std::byte> key(bpf_map__key_size(map)), next(key.size()), values(cpus * stride);
-        const int fd = bpf_map__fd(map);
-        // a key that is deleted under the walk restarts it: bounded by twice the map's size
-        std::size_t left = 2UL * bpf_map__max_entries(map);
-        int error = bpf_map_get_next_key(fd, nullptr, next.data());
-        while (error == 0 && left--) {
-            key = next;
-            if (bpf_map_lookup_elem(fd, key.data(), values.data()) == 0)
-                each(key.data(), values.data(), cpus, stride);
-            error = bpf_map_get_next_key(fd, key.data(), next.data());
-        }
-        return true;
-    }
-
-    bool put(const char* name, const void* key, const void* value) const override {
-        const bpf_map* map = bpf_object__find_map_by_name(x_object, name);
-        if (!map)
-            return false;
-        if (bpf_map__type(map) != BPF_MAP_TYPE_PERCPU_HASH)
-            return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY) == 0;
-        const std::size_t stride = (bpf_map__value_size(map) + 7) / 8 * 8;
-        const auto cpus = static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1));
-        std::vector<std::byte> values(cpus * stride);
-        for (std::size_t cpu = 0; cpu < cpus; cpu++)
-            std::memcpy(values.data() + cpu * stride, value, bpf_map__value_size(map));
-        return bpf_map_update_elem(bpf_map__fd(map), key, values.data(), BPF_NOEXIST) == 0;
-    }
-
-private:
-    bpf_object* x_object;
 };
 
 } // namespace
