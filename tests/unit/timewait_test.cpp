@@ -130,6 +130,24 @@ TEST_CASE("a rate that levels off below the limit is no warning", "[timewait_tes
     CHECK(says(findings[0], "levels off at about 18000"));
 }
 
+TEST_CASE("a burst that is over leads nowhere", "[timewait_test]") {
+    Window total = window_of({time_wait(ABI_ROLE_CLIENT, 0, 10'000)});
+    set_limits(total, 1'000'000, 28'232);
+    std::vector<Window> course;
+    for (const std::uint64_t tw : {0, 10'000, 10'000, 10'000}) {
+        course.push_back(window_of({}));
+        course.back().to_ns += course.size() * kSecondNs;
+        course.back().counters[kNetns].gauges.set(gauge("TCP.tw"), tw);
+    }
+    auto findings = detect_all({total, course});
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].severity == Severity::kInfo);
+    course.back().counters[kNetns].gauges.set(gauge("TCP.tw"), 12'000);
+    findings = detect_all({total, course});
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].severity == Severity::kWarning);
+}
+
 TEST_CASE("ports that may be used again are not used up", "[timewait_test]") {
     Window window = window_of({time_wait(ABI_ROLE_CLIENT, 0, 9000)});
     set_limits(window, 1'000'000, 10'000, 1);

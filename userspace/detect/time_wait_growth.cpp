@@ -62,23 +62,45 @@ std::map<std::uint32_t, Population> collect(const Window& total) {
     return found;
 }
 
-Pressure pressure(const Window& total, std::uint64_t used, std::uint64_t limit,
-                  std::uint64_t at_begin, std::uint64_t entries) {
-    Pressure p{.used = used, .limit = limit};
-    p.growth_per_s = per_second(total, double(used) - double(at_begin));
-    p.levels_off = kTimeWaitSeconds * std::max(p.growth_per_s, per_second(total, double(entries)));
+/// Growth of a namespace's TIME_WAIT in the second half of the run, where a burst that is over
+/// shows; none when the run was too short to tell.
+std::optional<double> late_growth(const Facts& facts, std::uint32_t netns) {
+    if (facts.windows.size() < 2)
+        return std::nullopt;
+    const Window& middle = facts.windows[(facts.windows.size() - 1) / 2];
+    const Window& last = facts.windows.back();
+    const auto before = gauge_of(middle, netns, gauge("TCP.tw"));
+    const auto now = gauge_of(last, netns, gauge("TCP.tw"));
+    if (!before || !now || last.to_ns <= middle.to_ns)
+        return std::nullopt;
+    return (double(*now) - double(*before)) / (double(last.to_ns - middle.to_ns) / 1e9);
+}
+
+/// A level now and at the beginning.
+struct Level {
+    std::uint64_t used = 0, at_begin = 0;
+};
+
+Pressure pressure(const Facts& facts, std::uint32_t netns, const Level& level, std::uint64_t limit,
+                  std::uint64_t entries) {
+    Pressure p{.used = level.used, .limit = limit};
+    const double growth = per_second(facts.total, double(level.used) - double(level.at_begin));
+    p.growth_per_s = std::min(growth, late_growth(facts, netns).value_or(growth));
+    p.levels_off = kTimeWaitSeconds * std::max(growth, per_second(facts.total, double(entries)));
     return p;
 }
 
-Pressure bucket_pressure(const Window& total, std::uint32_t netns, const Population& all) {
+Pressure bucket_pressure(const Facts& facts, std::uint32_t netns, const Population& all) {
+    const Window& total = facts.total;
     const Shares entries = entries_into_time_wait(
         total, [&](const close_event& closed) { return closed.flow.netns == netns; });
     const auto limit = gauge_of(total, netns, gauge("tcp_max_tw_buckets")).value_or(0);
-    return pressure(total, all.at_end, limit, all.at_begin, entries.all);
+    return pressure(facts, netns, {all.at_end, all.at_begin}, limit, entries.all);
 }
 
 /// Ports of the worst destination that TIME_WAIT keeps most of.
-Pressure port_pressure(const Window& total, std::uint32_t netns, abi_flow& to) {
+Pressure port_pressure(const Facts& facts, std::uint32_t netns, abi_flow& to) {
+    const Window& total = facts.total;
     std::set<std::string> failing; // reported as port-exhaustion
     for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT))
         if (has_no_port(attempt))
@@ -92,7 +114,8 @@ Pressure port_pressure(const Window& total, std::uint32_t netns, abi_flow& to) {
             return closed.flow.netns == netns && role_of(closed) == ABI_ROLE_CLIENT &&
                    closed.service_port == use.flow.remote_port;
         });
-        const Pressure p = pressure(total, use.at_end, use.range, use.at_begin, entries.all);
+        const Pressure p =
+            pressure(facts, netns, {use.at_end, use.at_begin}, use.range, entries.all);
         if (p.share() <= worst.share())
             continue;
         worst = p;
@@ -172,8 +195,8 @@ std::vector<Finding> detect_time_wait_growth(const Facts& facts) {
     std::vector<Finding> findings;
     for (const auto& [netns, all] : collect(total)) {
         abi_flow to{};
-        const Pressure buckets = bucket_pressure(total, netns, all);
-        const Pressure ports = port_pressure(total, netns, to);
+        const Pressure buckets = bucket_pressure(facts, netns, all);
+        const Pressure ports = port_pressure(facts, netns, to);
         const bool limited = buckets.is_high() || ports.is_high();
         if (!limited && !is_notable(total, all))
             continue;
