@@ -28,7 +28,8 @@ struct connect_event {
 	__u64 latency_ns; /* connect() to result; 0 when connect() was before our start */
 	__u64 syn_retransmits; /* SYNs sent again before the result */
 	__u32 result; /* enum abi_result */
-	__u32 error; /* errno, positive; 0 when none is known */
+	__u32 error; /* errno, positive; 0 when none is known. EADDRNOTAVAIL: there was no local
+			port */
 };
 ABI_SIZE(struct connect_event, 152);
 
@@ -82,7 +83,8 @@ struct abi_socket {
 	__u8 role;
 	__u8 closer;
 	__u8 used; /* 1: its owner was seen reading */
-	__u8 pad[5];
+	__u8 pad;
+	__u32 walk; /* of the file tables that met it last, 0 none */
 };
 ABI_SIZE(struct abi_socket, 96);
 

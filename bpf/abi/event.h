@@ -22,6 +22,7 @@ enum abi_kind {
 	ABI_LISTEN = 11,
 	ABI_LISTEN_TOTAL = 12,
 	ABI_SOCKET = 13,
+	ABI_SOCKET_TOTAL = 14,
 	ABI_KIND_LIMIT = 32, /* size of the ledger; kinds stay below */
 };
 
@@ -55,7 +56,7 @@ ABI_SIZE(struct abi_flow, 48);
 enum abi_provenance {
 	ABI_OWNER_UNKNOWN = 0,
 	ABI_OWNER_LISTENER = 1, /* inherited from the listening socket */
-	ABI_OWNER_HOLDER = 2, /* found by walking the tasks' file tables at start */
+	ABI_OWNER_HOLDER = 2, /* found by walking the tasks' file tables, at start or at the end */
 	ABI_OWNER_CREATOR = 3, /* called connect() or listen() while we watched */
 	ABI_OWNER_WRITER = 4, /* sent its FIN or reset: closed it, or shut it down */
 	ABI_OWNER_READER = 5, /* read from it */

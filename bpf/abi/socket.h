@@ -60,4 +60,40 @@ struct socket_info {
 };
 ABI_SIZE(struct socket_info, 264);
 
+/* Who keeps a socket that is not listening. */
+enum abi_keeper {
+	ABI_KEEPER_PROCESS = 0, /* it has a file */
+	ABI_KEEPER_QUEUE = 1, /* waits for accept(), or belongs to the kernel itself */
+	ABI_KEEPER_ORPHAN = 2, /* closed by its process, whole: it may hold unsent data */
+	ABI_KEEPER_TIMER = 3, /* closed by its process, small: TIME_WAIT, and FIN_WAIT2 near its
+				 end */
+};
+
+/* The TCP sockets of a network namespace that are alike, summed up when a run begins and when it
+ * ends. Made in userspace from socket_info. */
+struct socket_total {
+	struct abi_head head;
+	struct abi_flow flow; /* server: its address and port, and the peer's address in states that
+				 wait for the peer; client: its address, the peer's address and
+				 port. The rest is 0 */
+	struct abi_owner owner;
+	__u64 sockets; /* the larger of the next two */
+	__u64 at_begin;
+	__u64 at_end;
+	__u64 aged; /* of those at the end: longer than SOCKET_AGED_NS in this state; not those in
+		       CLOSE_WAIT that still have data on its way */
+	__u64 oldest_ns; /* longest time in this state; 0 when none is known */
+	__u64 unsent_bytes; /* of data, not acknowledged by the peer */
+	__u64 unread_bytes;
+	__u64 memory_bytes; /* of queued packets, bookkeeping included */
+	__u32 state; /* TCP state; 0 for the rest, which had no room for a row of its own */
+	__u8 role; /* enum abi_role */
+	__u8 keeper; /* enum abi_keeper */
+	__u8 pad[2];
+};
+ABI_SIZE(struct socket_total, 200);
+
+/* A healthy process closes, and a healthy peer acknowledges, in far less. */
+#define SOCKET_AGED_NS 3000000000ULL
+
 #endif

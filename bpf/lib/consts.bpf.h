@@ -47,6 +47,7 @@
 #define EAGAIN 11
 #define ECONNRESET 104
 #define EPIPE 32
+#define EADDRNOTAVAIL 99
 #define ETIMEDOUT 110
 
 /* fs/proc/generic.c: PROC_DYNAMIC_FIRST is 0xF0000000; since 6.18 the initial namespaces have fixed

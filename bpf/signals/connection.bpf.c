@@ -64,6 +64,11 @@ static __always_inline void connect_result(const struct sock *sk, const struct a
 		event.result = ABI_RESULT_ERROR;
 	else
 		event.result = tp->segs_out ? ABI_RESULT_ABANDONED : ABI_RESULT_LOCAL;
+	/* the search for a port precedes all else, and this is its error
+	 * (net/ipv4/inet_hashtables.c:
+	 * __inet_hash_connect()); only the caller gets it */
+	if (event.result == ABI_RESULT_LOCAL && !event.flow.local_port)
+		event.error = EADDRNOTAVAIL;
 	record_put(ledger, &event.head, ABI_CONNECT, sizeof(event));
 }
 
@@ -226,8 +231,8 @@ int BPF_PROG(connection_exit, struct task_struct *task)
 	return 0;
 }
 
-/* Sockets older than culprit: run once at start, over the file tables of all tasks. Since 5.11
- * (bpf_sock_from_file). */
+/* Sockets older than culprit, and those nobody was seen using: run at start and for the last look,
+ * over the file tables of all tasks. Since 5.11 (bpf_sock_from_file). */
 SEC("?iter/task_file")
 int connection_walk(struct bpf_iter__task_file *ctx)
 {
@@ -235,6 +240,6 @@ int connection_walk(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 
 	if (task && file)
-		refused(walk_file(task, file));
+		refused(walk_file(task, file, ctx->meta->session_id));
 	return 0;
 }

@@ -3,10 +3,10 @@
 #include <cmath>
 
 #include "support/catch.h"
+#include "support/finding.h"
 #include "support/run.h"
 #include "support/traffic.h"
 #include "support/tun_wire.h"
-#include "support/verdict.h"
 
 using namespace culprit;
 using namespace culprit::test;

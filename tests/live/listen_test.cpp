@@ -4,12 +4,12 @@
 
 #include "abi/listen.h"
 #include "support/catch.h"
+#include "support/finding.h"
 #include "support/run.h"
 #include "support/saved.h"
 #include "support/syn_wire.h"
 #include "support/traffic.h"
 #include "support/tun_wire.h"
-#include "support/verdict.h"
 
 using namespace culprit;
 using namespace culprit::test;

@@ -7,7 +7,11 @@
 
 #include <cstring>
 
+#include <fmt/format.h>
+
+#include "app/look.h"
 #include "detect/benign.h"
+#include "util/log.h"
 #include "util/time.h"
 
 namespace culprit {
@@ -114,6 +118,22 @@ void Collector::add_names(Window& window) {
                 note_names(field, table.record(i), x_names, &window.names);
 }
 
+/// The file tables are walked again before the last look, so that it knows the owners of sockets
+/// that nobody was seen using.
+void Collector::look(SocketGroups::Look which) {
+    const bool last = which == SocketGroups::Look::kEnd;
+    if (const auto done = last ? x_capture.walk_files() : Result<void>{}; !done)
+        log(Level::kWarning, done.error().what);
+    std::map<std::uint32_t, LookPlace> places;
+    for (const auto& [inum, netns] : x_names.netns())
+        places[inum] = {&netns, x_limits[inum].second};
+    const std::size_t left_out = look_at_sockets(
+        x_capture, places, SocketGroups(which, boot_now_ns() - x_start.when_ns), x_unknown, x_now);
+    if (last && left_out)
+        log(Level::kWarning,
+            fmt::format("the sockets of {} network namespaces were not looked at", left_out));
+}
+
 void Collector::begin() {
     read_all_counters(true);
     x_now = {};
@@ -122,6 +142,7 @@ void Collector::begin() {
     x_now.wall_offset_ns = wall_offset_ns();
     x_capture.take_totals(x_now.from_ns, [](std::span<const std::byte>) {});
     x_ledgers = x_capture.ledgers();
+    look(SocketGroups::Look::kBegin);
 }
 
 Result<std::size_t> Collector::poll(int timeout_ms) {
@@ -157,6 +178,9 @@ Result<Window> Collector::cut(bool last) {
     if (!done)
         return std::unexpected(done.error());
     count_lost();
+    x_unknown.add(x_now);
+    if (last)
+        look(SocketGroups::Look::kEnd);
     add_names(x_now);
     if (last) {
         x_names.look_again();

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "kernel/names_live.h"
+#include "model/owner_fill.h"
+#include "model/socket_groups.h"
 #include "model/window.h"
 #include "signals/capture.h"
 #include "signals/note_names.h"
@@ -43,6 +45,7 @@ private:
     Gauges gauges_of(const Netns& netns, std::uint64_t now);
     void count_lost();
     void add_names(Window& window);
+    void look(SocketGroups::Look which);
 
     Capture& x_capture;
     LiveNames& x_names;
@@ -56,6 +59,7 @@ private:
     std::set<std::uint32_t> x_gone;   // namespaces said to be gone
     std::map<std::uint32_t, std::pair<std::uint64_t, Gauges>> x_limits; // and when they were read
     Ledgers x_ledgers;
+    UnknownFlows x_unknown; // of the windows so far
 };
 
 } // namespace culprit

@@ -11,6 +11,7 @@
 
 #include "app/collector.h"
 #include "app/commands.h"
+#include "model/owner_fill.h"
 #include "model/window_json.h"
 #include "util/log.h"
 #include "util/text.h"
@@ -118,7 +119,9 @@ int print_verdict(const Options& options, Verdict verdict) {
 
 Verdict judge_history(const Options& options, const History& history,
                       std::vector<SignalStatus> status) {
-    return judge({.facts = {history.total(), history.windows()},
+    Window total = history.total();
+    fill_unknown_owners(total);
+    return judge({.facts = {std::move(total), history.windows()},
                   .status = std::move(status),
                   .filtered = options.filters.any(),
                   .only = options.only});
@@ -137,7 +140,9 @@ int run_diagnose(const Options& options) {
         return print_verdict(options, judge_history(options, *history, std::move(status)));
     }
     const double cpu = cpu_seconds();
-    auto session = start_session(options, all_event_kinds(), false);
+    auto kinds = all_event_kinds();
+    kinds.insert(ABI_SOCKET);
+    auto session = start_session(options, kinds, false);
     if (!session)
         return print_error(session.error());
     const double cpu_started = cpu_seconds();

@@ -126,6 +126,12 @@ std::vector<Finding> detect_rst_storm(const Facts& facts);
 std::vector<Finding> detect_listen_overflow(const Facts& facts);
 std::vector<Finding> detect_fd_exhaustion(const Facts& facts);
 std::vector<Finding> detect_syn_flood(const Facts& facts);
+std::vector<Finding> detect_port_exhaustion(const Facts& facts);
+std::vector<Finding> detect_tw_overflow(const Facts& facts);
+std::vector<Finding> detect_time_wait_growth(const Facts& facts);
+std::vector<Finding> detect_close_wait_leak(const Facts& facts);
+std::vector<Finding> detect_fin_wait2_growth(const Facts& facts);
+std::vector<Finding> detect_orphans(const Facts& facts);
 
 /// Known finding ids, for --only.
 std::span<const std::string_view> finding_ids();

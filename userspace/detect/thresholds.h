@@ -51,6 +51,33 @@ inline constexpr std::uint64_t kResetMin = 20;
 inline constexpr double kResetPerSecond = 2;
 inline constexpr double kResetShare = 0.3; // of the connections of that service that ended
 
+// Limits of the kernel: TIME_WAIT, local ports, orphans. Design: high from 70 %, or reached within
+// 10 minutes; a level that has only begun says nothing of where it leads.
+inline constexpr double kLimitHigh = 0.7;
+inline constexpr double kLimitBegun = 0.3;
+inline constexpr double kLimitSoonSeconds = 600;
+inline constexpr double kPortsSeen = 0.5; // fewer sockets than that do not explain missing ports
+inline constexpr unsigned kPortRangeLow = 10240; // proposed; services live below
+
+// time-wait-growth: worth knowing. Operator's guide: 10 000, 30 % of all sockets. A few hundred
+// short connections per second are healthy, and keep up to 60 s of them.
+inline constexpr std::uint64_t kTimeWaitMany = 10'000;
+inline constexpr double kTimeWaitShare = 0.3;
+inline constexpr std::uint64_t kTimeWaitShareMin = 5'000; // a share or a rate of fewer is normal
+inline constexpr double kTimeWaitPerSecond = 500;
+
+// close-wait-leak. Operator's guide: 1000. A healthy process closes within milliseconds.
+inline constexpr std::uint64_t kCloseWaitMany = 1000;
+inline constexpr std::uint64_t kCloseWaitMin = 20; // for seconds, more than before or none closed
+
+// fin-wait2-growth: the mirror image, but one peer that thinks for a while is nothing.
+inline constexpr std::uint64_t kFinWait2Many = 1000;
+inline constexpr std::uint64_t kFinWait2Min = 50; // towards one peer, for seconds
+inline constexpr std::uint64_t kFinTimeoutProposed = 30;
+
+// orphans: one peer that takes nothing. Many peers with one each went away, which is normal life.
+inline constexpr std::uint64_t kOrphansMin = 20;
+
 // The pool of connections as a whole (`show connections`). Operator's guide.
 inline constexpr double kPoolTimeWaitPercent = 30;
 inline constexpr double kPoolCloseWait = 1000;

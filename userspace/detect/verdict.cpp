@@ -46,7 +46,10 @@ constexpr Check kChecks[] = {
     {Layer::kTransport, "drop", "drops in TCP and UDP", true},
     {Layer::kTransport, "listen", "accept and SYN queues of listening sockets, what they drop",
      true},
-    {Layer::kTransport, "", "TIME_WAIT, windows: no signal yet", false},
+    {Layer::kTransport, "socket",
+     "TIME_WAIT, CLOSE_WAIT, FIN_WAIT2, orphans and local ports, when the run began and ended",
+     true},
+    {Layer::kTransport, "", "windows: no signal yet", false},
     {Layer::kApplication, "", "DNS, slow and hung processes: no signal yet", true},
 };
 

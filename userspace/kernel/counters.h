@@ -11,7 +11,7 @@ namespace culprit {
 
 /// /proc/net/snmp and /proc/net/netstat: "Tcp" line and column (RFC 4022 names and the kernel's
 /// TcpExt).
-inline constexpr std::array<std::string_view, 32> kCounterNames = {"Tcp.ActiveOpens",
+inline constexpr std::array<std::string_view, 33> kCounterNames = {"Tcp.ActiveOpens",
                                                                    "Tcp.PassiveOpens",
                                                                    "Tcp.AttemptFails",
                                                                    "Tcp.EstabResets",
@@ -38,6 +38,7 @@ inline constexpr std::array<std::string_view, 32> kCounterNames = {"Tcp.ActiveOp
                                                                    "TcpExt.TCPSynRetrans",
                                                                    "TcpExt.TCPDSACKRecv",
                                                                    "TcpExt.TCPAbortOnTimeout",
+                                                                   "TcpExt.TCPTimeWaitOverflow",
                                                                    "TcpExt.SyncookiesSent",
                                                                    "TcpExt.SyncookiesRecv",
                                                                    "TcpExt.SyncookiesFailed",

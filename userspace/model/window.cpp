@@ -8,13 +8,6 @@ namespace culprit {
 
 namespace {
 
-std::string key_of(const Kind& kind, std::span<const std::byte> record) {
-    std::string key;
-    for (const Part& part : kind.key)
-        key.append(reinterpret_cast<const char*>(record.data()) + part.offset, part.size);
-    return key;
-}
-
 template <typename Join>
 void join(std::span<const Part> parts, std::byte* into, const std::byte* from, const Join& how) {
     for (const Part& part : parts) {
@@ -36,6 +29,13 @@ void join(RowInfo& into, const RowInfo& from) {
 
 } // namespace
 
+std::string key_bytes(const Kind& kind, std::span<const std::byte> record) {
+    std::string key;
+    for (const Part& part : kind.key)
+        key.append(reinterpret_cast<const char*>(record.data()) + part.offset, part.size);
+    return key;
+}
+
 Table::Table(const Kind& kind) : x_kind(&kind) {}
 
 std::span<const std::byte> Table::record(std::size_t row) const {
@@ -49,7 +49,7 @@ std::size_t Table::add_row(std::span<const std::byte> record) {
 }
 
 std::size_t Table::row_for(std::span<const std::byte> record) {
-    std::string key = key_of(*x_kind, record);
+    std::string key = key_bytes(*x_kind, record);
     if (const auto known = x_index.find(key); known != x_index.end())
         return known->second;
     if (x_index.size() < kRowsMax) {

@@ -27,6 +27,9 @@ struct RowInfo {
     bool operator==(const RowInfo&) const = default;
 };
 
+/// The bytes that make a row of its own.
+std::string key_bytes(const Kind& kind, std::span<const std::byte> record);
+
 /// Rows of one kind. At most kRowsMax; further keys fold into `other`, whose sums and count stay
 /// exact while its key is all zero (owner and addresses unknown).
 class Table {

@@ -70,7 +70,8 @@ struct Loaded {
     const Signal* signal = nullptr;
     Object object;
     std::vector<Link> links;
-    std::vector<Link> walks; // iterators that write records
+    std::vector<Link> walks;      // iterators that write records
+    std::vector<Link> file_walks; // iterators that fill the maps of owners
     std::unique_ptr<Totals> totals;
 };
 
@@ -160,20 +161,27 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
 
 namespace {
 
-/// The walk over file tables fills maps and is over then; one over a map's elements is run by the
-/// signal's Totals, the others by walk_sockets().
+Result<void> run_file_walk(const Link& walk) {
+    const auto done = run_iterator(walk.get(), [](std::span<const std::byte>) {});
+    if (!done)
+        return std::unexpected(done.error().in(kTaskFileIterator));
+    return {};
+}
+
+/// Owners are wanted from the beginning; a walk over a map's elements is run by the signal's
+/// Totals, the others by walk_sockets().
 Result<void> attach_walk(Loaded& into, const Hook& hook, bpf_program* program) {
     if (hook.tracepoint == std::string_view(kMapElemIterator))
         return {};
     auto link = attach_iterator(program);
     if (!link)
         return std::unexpected(link.error().in(hook.tracepoint));
-    if (hook.tracepoint == std::string_view(kTaskFileIterator)) {
-        const auto done = run_iterator(link->get(), [](std::span<const std::byte>) {});
-        return done ? Result<void>() : std::unexpected(done.error());
+    if (hook.tracepoint != std::string_view(kTaskFileIterator)) {
+        into.walks.push_back(std::move(*link));
+        return {};
     }
-    into.walks.push_back(std::move(*link));
-    return {};
+    into.file_walks.push_back(std::move(*link));
+    return run_file_walk(into.file_walks.back());
 }
 
 Result<void> attach_hook(Loaded& into, const Hook& hook, bpf_program* program) {
@@ -315,6 +323,11 @@ Result<std::size_t> Capture::poll(int timeout_ms, const RecordSink& sink) {
     return x_impl->taken;
 }
 
+bool Capture::can_walk_sockets() const {
+    return std::ranges::any_of(x_impl->loaded,
+                               [](const Loaded& one) { return !one.walks.empty(); });
+}
+
 Result<void> Capture::walk_sockets(const RecordSink& sink) {
     for (const Loaded& one : x_impl->loaded)
         for (const Link& walk : one.walks) {
@@ -323,6 +336,14 @@ Result<void> Capture::walk_sockets(const RecordSink& sink) {
                 return std::unexpected(done.error());
             x_impl->rejected += *done;
         }
+    return {};
+}
+
+Result<void> Capture::walk_files() {
+    for (const Loaded& one : x_impl->loaded)
+        for (const Link& walk : one.file_walks)
+            if (const auto done = run_file_walk(walk); !done)
+                return done;
     return {};
 }
 

@@ -68,8 +68,13 @@ public:
     /// gone after the call. Returns how many; an error when the ring cannot be read any more.
     Result<std::size_t> poll(int timeout_ms, const RecordSink& sink);
 
+    /// False: the signal is off, or was not asked for.
+    bool can_walk_sockets() const;
     /// All sockets of the network namespace this thread is in, as records.
     Result<void> walk_sockets(const RecordSink& sink);
+
+    /// Looks again for the owners of sockets that nobody was seen using, in all file tables.
+    Result<void> walk_files();
 
     /// What the maps counted since the last call, as records.
     void take_totals(std::uint64_t now_ns, const RecordSink& sink);

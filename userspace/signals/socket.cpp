@@ -51,7 +51,45 @@ constexpr Part kKey[] = {CULPRIT_PART(socket_info, flow), CULPRIT_PART(socket_in
 
 constexpr Kind kSocket = {
     ABI_SOCKET, "socket", "a socket as it is now", sizeof(socket_info), false, kFields, kKey, {}};
-constexpr const Kind* kKinds[] = {&kSocket};
+
+constexpr const char* kKeepers[] = {"process", "queue", "orphan", "timer"};
+constexpr Field kTotalFields[] = {
+    CULPRIT_FIELD(socket_total, flow, Type::kFlow, "the service, and the other end's address"),
+    CULPRIT_FIELD(socket_total, owner, Type::kOwner, "the process that has them"),
+    CULPRIT_FIELD(socket_total, state, Type::kTcpState, "TCP state"),
+    CULPRIT_NAMED(socket_total, role, "which end these are", kRoles),
+    CULPRIT_NAMED(socket_total, keeper, "who keeps them", kKeepers),
+    CULPRIT_FIELD(socket_total, sockets, Type::kNumber, "how many, at the fuller moment"),
+    CULPRIT_FIELD(socket_total, at_begin, Type::kNumber, "when the run began"),
+    CULPRIT_FIELD(socket_total, at_end, Type::kNumber, "when it ended"),
+    CULPRIT_FIELD(socket_total, aged, Type::kNumber, "at the end, for long in this state"),
+    CULPRIT_FIELD(socket_total, oldest_ns, Type::kDurationNs, "longest in this state"),
+    CULPRIT_FIELD(socket_total, unsent_bytes, Type::kBytes, "not acknowledged by the peer"),
+    CULPRIT_FIELD(socket_total, unread_bytes, Type::kBytes, "received and not read"),
+    CULPRIT_FIELD(socket_total, memory_bytes, Type::kBytes, "of queued packets"),
+};
+constexpr Part kTotalKey[] = {
+    CULPRIT_PART(socket_total, flow),   CULPRIT_OWNER_PART(socket_total, owner),
+    CULPRIT_PART(socket_total, state),  CULPRIT_PART(socket_total, role),
+    CULPRIT_PART(socket_total, keeper),
+};
+// numbers of a moment: they do not add up over windows
+constexpr Part kTotalMaxima[] = {
+    CULPRIT_PART(socket_total, sockets),      CULPRIT_PART(socket_total, at_begin),
+    CULPRIT_PART(socket_total, at_end),       CULPRIT_PART(socket_total, aged),
+    CULPRIT_PART(socket_total, oldest_ns),    CULPRIT_PART(socket_total, unsent_bytes),
+    CULPRIT_PART(socket_total, unread_bytes), CULPRIT_PART(socket_total, memory_bytes),
+};
+constexpr Kind kSocketTotal = {ABI_SOCKET_TOTAL,
+                               "socket_total",
+                               "sockets that are alike",
+                               sizeof(socket_total),
+                               false,
+                               kTotalFields,
+                               kTotalKey,
+                               {},
+                               kTotalMaxima};
+constexpr const Kind* kKinds[] = {&kSocket, &kSocketTotal};
 
 constexpr Hook kHooks[] = {
     {"iter/tcp", "socket_tcp", true, ""},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Looking for a finding in the JSON of a verdict.
+// Findings of a verdict, found by what they say.
 #pragma once
 
 #include <optional>
@@ -31,6 +31,19 @@ inline auto hurts(const pid_t pid) {
                 return true;
         return false;
     };
+}
+
+/// About a network namespace.
+inline auto about(std::uint32_t netns) {
+    return [=](const Json& finding) { return finding["where"]["netns"] == netns; };
+}
+
+/// Text of all evidence, one per line.
+inline std::string evidence_of(const Json& finding) {
+    std::string text;
+    for (const Json& evidence : finding["evidence"])
+        text += evidence["text"].get<std::string>() + "\n";
+    return text;
 }
 
 /// Pace of a client's work; nothing waits for it.

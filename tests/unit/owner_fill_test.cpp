@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// Records without an owner get the one of their socket when there is no doubt, and stay unknown
+// otherwise.
+#include "model/owner_fill.h"
+#include "support/catch.h"
+#include "support/event_builder.h"
+
+using namespace culprit;
+using namespace culprit::test;
+
+namespace {
+
+const abi_flow kFlow = tcp_flow("10.0.0.1", 80, "10.0.0.2", 50000);
+
+void add_retransmit(Window& window, const abi_flow& flow, const abi_owner& owner) {
+    auto again = make<retransmit_event>();
+    again.flow = flow;
+    again.owner = owner;
+    again.segs = 1;
+    window.fold(bytes_of(again));
+}
+
+void add_socket(Window& window, const abi_owner& owner, std::uint64_t inode = 7) {
+    auto socket = make<socket_info>();
+    socket.flow = kFlow;
+    socket.flow.ifindex = 0; // not bound to a device
+    socket.owner = owner;
+    socket.inode = inode;
+    window.fold(bytes_of(socket));
+}
+
+std::uint32_t pid_of(const Window& window) {
+    const auto rows = window.rows<retransmit_event>(ABI_RETRANSMIT);
+    REQUIRE(rows.size() == 1);
+    return rows[0].record.owner.tgid;
+}
+
+} // namespace
+
+TEST_CASE("a record without an owner gets the holder of the socket with its flow",
+          "[owner_fill_test]") {
+    Window window;
+    add_retransmit(window, kFlow, abi_owner{});
+    add_socket(window, process("worker", 42, ABI_OWNER_HOLDER));
+    fill_unknown_owners(window);
+    CHECK(pid_of(window) == 42);
+    const auto rows = window.rows<retransmit_event>(ABI_RETRANSMIT);
+    CHECK(rows[0].record.owner.provenance == ABI_OWNER_HOLDER);
+    CHECK(rows[0].info.count == 1);
+}
+
+TEST_CASE("an owner that is known stays", "[owner_fill_test]") {
+    Window window;
+    add_retransmit(window, kFlow, process("reader", 9, ABI_OWNER_READER));
+    add_socket(window, process("worker", 42, ABI_OWNER_HOLDER));
+    fill_unknown_owners(window);
+    CHECK(pid_of(window) == 9);
+}
+
+TEST_CASE("two sockets with one flow, another flow or no owner leave it unknown",
+          "[owner_fill_test]") {
+    Window two, other, none;
+    for (Window* window : {&two, &none})
+        add_retransmit(*window, kFlow, abi_owner{});
+    add_retransmit(other, tcp_flow("10.0.0.1", 80, "10.0.0.2", 50001), abi_owner{});
+    add_socket(two, process("one", 1));
+    add_socket(two, process("two", 2), 8);
+    add_socket(other, process("one", 1));
+    add_socket(none, abi_owner{});
+    for (Window* window : {&two, &other, &none}) {
+        fill_unknown_owners(*window);
+        CHECK(pid_of(*window) == 0);
+    }
+}
+
+TEST_CASE("rows that become equal are one, and nothing is lost", "[owner_fill_test]") {
+    Window window;
+    add_retransmit(window, kFlow, abi_owner{});
+    add_retransmit(window, kFlow, process("worker", 42, ABI_OWNER_HOLDER));
+    add_socket(window, process("worker", 42, ABI_OWNER_HOLDER));
+    fill_unknown_owners(window);
+    CHECK(pid_of(window) == 42);
+    CHECK(window.rows<retransmit_event>(ABI_RETRANSMIT)[0].record.segs == 2);
+}
+
+TEST_CASE("only flows without an owner are asked for", "[owner_fill_test]") {
+    Window window;
+    add_retransmit(window, kFlow, abi_owner{});
+    const abi_flow known = tcp_flow("10.0.0.1", 80, "10.0.0.2", 50001);
+    add_retransmit(window, known, process("reader", 9));
+    UnknownFlows flows;
+    CHECK(flows.empty());
+    flows.add(window);
+    CHECK(flows.contains(kFlow));
+    CHECK_FALSE(flows.contains(known));
+}

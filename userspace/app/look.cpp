@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+// The socket iterators see the namespace of the thread that runs them, so each one is visited.
+#include "app/look.h"
+
+#include <fmt/format.h>
+
+#include "util/log.h"
+#include "util/time.h"
+
+namespace culprit {
+
+namespace {
+
+/// Each namespace costs a pass over the host's whole hash table, about a millisecond.
+constexpr std::uint64_t kBudgetNs = 2'000'000'000;
+
+/// A socket that moves in the tables while they are walked is met twice or not at all; that is a
+/// handful among thousands.
+struct Look {
+    Capture& capture;
+    SocketGroups& groups;
+    const UnknownFlows& asked;
+    Window& into;
+    std::uint64_t sockets = 0;
+    std::size_t left_out = 0;
+
+    void at(const Netns& netns) {
+        Result<void> walked;
+        const auto visited = visit_netns(netns, [&] {
+            walked = capture.walk_sockets([&](std::span<const std::byte> record) { take(record); });
+        });
+        if (!visited || !*visited || !walked)
+            left_out++;
+    }
+
+    void take(std::span<const std::byte> record) {
+        const auto socket = value_at<socket_info>(record, 0);
+        sockets++;
+        groups.add(socket);
+        if (!asked.empty() && asked.contains(socket.flow))
+            into.fold(record);
+    }
+};
+
+} // namespace
+
+std::size_t look_at_sockets(Capture& capture, const std::map<std::uint32_t, LookPlace>& places,
+                            SocketGroups groups, const UnknownFlows& asked, Window& into) {
+    if (!capture.can_walk_sockets())
+        return 0;
+    const std::uint64_t began = boot_now_ns();
+    Look look{capture, groups, asked, into};
+    for (const auto& [inum, place] : places) {
+        groups.set_limits(inum, place.limits);
+        if (boot_now_ns() - began < kBudgetNs)
+            look.at(*place.netns);
+        else
+            look.left_out++;
+    }
+    const auto rows = groups.rows();
+    for (const socket_total& row : rows)
+        into.fold(bytes_of(row));
+    if (!rows.empty() && !rows.back().state)
+        into.lost[ABI_SOCKET_TOTAL].folded += rows.back().sockets;
+    log(Level::kDebug,
+        fmt::format("looked at {} sockets in {} namespaces, {} groups, {:.1f} ms", look.sockets,
+                    places.size(), rows.size(), static_cast<double>(boot_now_ns() - began) / 1e6));
+    return look.left_out;
+}
+
+} // namespace culprit
