@@ -56,7 +56,7 @@ void sleeps(int) {
 
 void accepts_slowly(int listener) {
     for (;; pause_ms(100))
-        ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+        const UniqueFd done(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
 }
 
 /// Starts connections one after the other without waiting for them, and keeps them for a while.
@@ -280,7 +280,7 @@ TEST_CASE("of two processes on one port the one that does not accept is named", 
     const SaveFile save;
     const auto quick = [](int listener) {
         for (;;)
-            ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+            const UniqueFd done(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
     };
     const Listening good(ns.b, "ct-good", ns.b.v4, quick);
     const Listening bad(ns.b, "ct-bad", ns.b.v4, sleeps, good.port());
