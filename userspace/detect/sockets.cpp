@@ -86,9 +86,9 @@ double Pressure::share() const {
 }
 
 std::optional<double> Pressure::seconds_left() const {
-    if (!limit || growth_per_s <= 0 || (levels_off > 0 && levels_off < double(limit)))
+    if (used >= limit || growth_per_s <= 0 || (levels_off > 0 && levels_off < double(limit)))
         return std::nullopt;
-    return used >= limit ? 0 : double(limit - used) / growth_per_s;
+    return double(limit - used) / growth_per_s;
 }
 
 bool Pressure::is_high() const {
@@ -103,7 +103,7 @@ std::string Pressure::text(const std::string& what) const {
     if (const auto left = seconds_left())
         text +=
             fmt::format(", all of them in {:.0f} s at {:.0f} more per second", *left, growth_per_s);
-    else if (levels_off > 0)
+    else if (levels_off > 0 && used < limit)
         text += fmt::format("; levels off at about {:.0f}", levels_off);
     return text;
 }

@@ -49,7 +49,7 @@ struct Pressure {
     double levels_off = 0; // where what comes equals what goes; 0 when nothing goes
 
     double share() const;
-    std::optional<double> seconds_left() const; // none when it will not be reached
+    std::optional<double> seconds_left() const; // none when it is reached or will not be
     /// Most of it is used, or it is well begun and soon reached.
     bool is_high() const;
     std::string text(const std::string& what) const;
