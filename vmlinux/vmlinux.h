@@ -308,8 +308,6 @@ struct napi_struct {
 };
 
 /* tasks */
-struct mm_struct;
-
 struct signal_struct {
 	atomic_t live;
 };
@@ -320,7 +318,6 @@ struct task_struct {
 	struct task_struct *group_leader;
 	u64 start_boottime;
 	unsigned int flags;
-	struct mm_struct *mm;
 	struct signal_struct *signal;
 };
 

@@ -45,7 +45,9 @@ struct abi_config {
 	__u8 walk_udp; /* 1: the file table walk finds UDP sockets too. Nothing tells when they are
 			  freed, so only where nobody looks at owners later */
 	__u8 pad[3];
+	__u32 self; /* our own process */
+	__u32 pad2;
 };
-ABI_SIZE(struct abi_config, 136);
+ABI_SIZE(struct abi_config, 144);
 
 #endif

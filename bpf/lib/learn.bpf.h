@@ -26,8 +26,8 @@ enum {
 	SERVER_GONE = 2, /* it left its listening sockets to others */
 };
 
-/* tgid of a process that called listen() -> one of these. Least recently used ones give way; a
- * server that is forgotten counts as one without workers. */
+/* tgid of a process that called listen() -> one of these. Least recently used ones give way:
+ * nothing is inherited from a server that is forgotten. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, SERVERS_MAX);
@@ -52,11 +52,15 @@ static __always_inline bool is_kernel_thread(void)
 {
 	struct task_struct *task;
 
-	if (!bpf_core_enum_value_exists(enum bpf_func_id___young,
-					BPF_FUNC_get_current_task_btf___young))
-		return !(bpf_get_current_pid_tgid() >> 32);
-	task = bpf_get_current_task_btf();
-	return task->flags & PF_KTHREAD;
+	if (bpf_core_enum_value_exists(enum bpf_func_id___young,
+				       BPF_FUNC_get_current_task_btf___young)) {
+		task = bpf_get_current_task_btf();
+		return task->flags & PF_KTHREAD;
+	}
+	if (!config.probe_reads)
+		return true;
+	task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, flags) & PF_KTHREAD;
 }
 
 static __always_inline void take_over(struct abi_socket *known, __u32 provenance)
@@ -102,16 +106,16 @@ static __always_inline void learn_reader(const struct sock *sk)
 }
 
 /* Called when a FIN or a reset goes out: only the last holder's close() does that. Whoever was seen
- * reading counts for more. */
+ * reading or connecting counts for more: the last holder may be a child that never knew of it. */
 static __always_inline void learn_closer(const struct sock *sk, struct abi_socket *known)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
-	if (!known || known->used || known->role == ABI_ROLE_LISTENER || !locked_by_task(sk) ||
-	    is_kernel_thread())
+	/* a walk of ours holds a file for a moment, and may be the last to let go of it */
+	if (!known || known->owner.provenance >= ABI_OWNER_CREATOR || tgid == config.self ||
+	    !locked_by_task(sk) || is_kernel_thread())
 		return;
-	if (known->owner.tgid != tgid || known->owner.provenance < ABI_OWNER_CREATOR)
-		take_over(known, ABI_OWNER_WRITER);
+	take_over(known, ABI_OWNER_WRITER);
 }
 
 static __always_inline void learn_forget(const struct sock *sk)
@@ -131,14 +135,15 @@ static __always_inline void learn_server(__u32 tgid)
 		bpf_map_update_elem(&servers, &tgid, &alone, BPF_ANY);
 }
 
-/* A child that shares its parent's memory is about to exec (posix_spawn(), vfork()) or a thread. */
+/* A new process has its parent's sockets, also when it shares its memory until it execs
+ * (posix_spawn(), vfork()). */
 static __always_inline void learn_fork(const struct task_struct *parent,
 				       const struct task_struct *child)
 {
 	__u32 tgid = parent->tgid;
 	__u32 *known;
 
-	if (parent->mm == child->mm)
+	if ((__u32)child->tgid == tgid) /* a thread */
 		return;
 	known = bpf_map_lookup_elem(&servers, &tgid);
 	if (known)
@@ -173,7 +178,7 @@ static __always_inline void inherit(struct abi_owner *owner, __u32 netns, __u16 
 
 	owner_from_listener(owner, netns, port);
 	known = bpf_map_lookup_elem(&servers, &owner->tgid);
-	if (known && *known != SERVER_ALONE)
+	if (!known || *known != SERVER_ALONE)
 		owner_clear(owner);
 }
 

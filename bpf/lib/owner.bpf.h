@@ -51,6 +51,14 @@ static __always_inline void owner_clear(struct abi_owner *owner)
 	__builtin_memset(owner, 0, sizeof(*owner));
 }
 
+/* Older kernels leave bytes of a longer name behind the end of a shorter one. */
+static __always_inline void comm_end(char *comm)
+{
+	for (int i = 1; i < ABI_COMM_BYTES; i++)
+		if (!comm[i - 1])
+			comm[i] = 0;
+}
+
 /* Sixteen bytes of a BTF-typed array: bpf_probe_read_kernel_str() would not load under
  * lockdown=confidentiality. */
 static __always_inline void comm_copy(char *to, const char *from)
@@ -59,6 +67,7 @@ static __always_inline void comm_copy(char *to, const char *from)
 
 	((__u64 *)to)[0] = words[0];
 	((__u64 *)to)[1] = words[1];
+	comm_end(to);
 }
 
 /* The running task's process. Only for hooks that run in the context of the system call in
@@ -86,6 +95,8 @@ static __always_inline void owner_from_current(struct abi_owner *owner, __u32 pr
 		owner->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 		BPF_CORE_READ_INTO(&owner->comm, task, group_leader, comm);
 		BPF_CORE_READ_INTO(&owner->thread, task, comm);
+		comm_end(owner->comm);
+		comm_end(owner->thread);
 	}
 }
 

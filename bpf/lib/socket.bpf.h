@@ -102,6 +102,10 @@ static __always_inline __u64 since(__u64 then)
 static __always_inline void life_from_owners(struct socket_info *info, const struct sock *sk)
 {
 	__u64 key = (__u64)sk, cgroup_id = info->owner.cgroup_id;
+	struct abi_listener_key port = {
+		.netns = info->flow.netns,
+		.port = info->flow.local_port,
+	};
 	struct abi_socket *known = bpf_map_lookup_elem(&owners, &key);
 
 	if (known) {
@@ -115,6 +119,9 @@ static __always_inline void life_from_owners(struct socket_info *info, const str
 	} else if (info->state != TCP_LISTEN && info->state != TCP_SYN_SENT) {
 		owner_from_listener(&info->owner, info->flow.netns, info->flow.local_port);
 	}
+	/* older than culprit: the listener may not pass the user's filter, so say it here */
+	if (!info->role && info->state != TCP_LISTEN && bpf_map_lookup_elem(&listeners, &port))
+		info->role = ABI_ROLE_SERVER;
 	info->owner.cgroup_id = cgroup_id;
 }
 

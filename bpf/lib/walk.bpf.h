@@ -6,22 +6,36 @@
 #include "file.bpf.h"
 #include "learn.bpf.h"
 
-/* A listening socket stays with the process that stands for it; when that ended, an heir does. */
-static __always_inline void walk_listener(struct abi_socket *known, const struct sock *sk,
-					  const struct abi_owner *holder)
+static __always_inline bool same_comm(const struct abi_owner *a, const struct abi_owner *b)
 {
-	__u32 netns = netns_of_common(&sk->__sk_common);
+	const __u64 *left = (const __u64 *)a->comm, *right = (const __u64 *)b->comm;
+
+	return left[0] == right[0] && left[1] == right[1];
+}
+
+/* A listening socket stays with the process that called listen(), and passes to an heir when that
+ * ended. Found by its holders it belongs to the lowest of a program's processes; init only keeps it
+ * for others (socket activation), and of different programs nobody knows which one accepts. */
+static __always_inline void walk_listener(struct abi_socket *known, const struct sock *sk,
+					  const struct abi_owner *holder, bool first)
+{
+	__u32 netns = netns_of_common(&sk->__sk_common), tgid = known->owner.tgid;
 	__u16 port = sk->__sk_common.skc_num;
 
-	if (known->owner.tgid == holder->tgid)
+	if (tgid == holder->tgid)
 		return;
-	if (!is_gone(known->owner.tgid)) {
-		listener_share(netns, port);
+	if (is_gone(tgid) || tgid == 1 || (first && !tgid)) {
+		known->owner = *holder;
+		listener_inherit(holder, netns, port);
+		learn_server(holder->tgid);
 		return;
 	}
-	known->owner = *holder;
-	listener_inherit(holder, netns, port);
-	learn_server(holder->tgid);
+	listener_share(netns, port);
+	if (known->owner.provenance == ABI_OWNER_HOLDER && holder->tgid != 1 &&
+	    !same_comm(&known->owner, holder)) {
+		owner_clear(&known->owner);
+		known->owner.cgroup_id = holder->cgroup_id;
+	}
 }
 
 /* A socket that is in the map already. Who was seen using it is better known than by its holders;
@@ -34,7 +48,7 @@ static __always_inline void walk_known(struct abi_socket *known, const struct so
 
 	known->walk = walk;
 	if (known->role == ABI_ROLE_LISTENER) {
-		walk_listener(known, sk, holder);
+		walk_listener(known, sk, holder, first);
 		return;
 	}
 	if (known->owner.provenance != ABI_OWNER_UNKNOWN &&
@@ -66,8 +80,10 @@ static __always_inline int walk_file(struct task_struct *task, struct file *file
 	comm_copy(fresh.owner.comm, leader->comm);
 	fresh.owner.provenance = ABI_OWNER_HOLDER;
 	fresh.owner.cgroup_id = cgroup_of(sk);
-	if (sk->__sk_common.skc_state == TCP_LISTEN)
+	if (sk->__sk_common.skc_state == TCP_LISTEN) {
 		fresh.role = ABI_ROLE_LISTENER;
+		fresh.listed = 1;
+	}
 	/* a hook that was faster knows more */
 	error = bpf_map_update_elem(&owners, &key, &fresh, BPF_NOEXIST);
 	if (error == -EEXIST) {
@@ -76,7 +92,7 @@ static __always_inline int walk_file(struct task_struct *task, struct file *file
 			walk_known(known, sk, &fresh.owner, walk);
 		return 0;
 	}
-	if (error || fresh.role != ABI_ROLE_LISTENER)
+	if (error || !fresh.listed)
 		return error;
 	learn_server(task->tgid);
 	return listener_add(&fresh.owner, netns_of_common(&sk->__sk_common),

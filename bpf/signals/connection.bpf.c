@@ -29,10 +29,13 @@ static __always_inline void opened(const struct sock *sk, __u8 role)
 {
 	struct abi_socket socket = {};
 
-	owner_from_current(&socket.owner, ABI_OWNER_CREATOR);
+	/* what the kernel opens for itself or for somebody (NFS, MPTCP) has no owner to name */
+	if (!is_kernel_thread())
+		owner_from_current(&socket.owner, ABI_OWNER_CREATOR);
 	socket.owner.cgroup_id = cgroup_of(sk);
 	socket.opened_ns = bpf_ktime_get_boot_ns();
 	socket.role = role;
+	socket.listed = role == ABI_ROLE_LISTENER && sk->__sk_common.skc_num;
 	remember((__u64)sk, &socket);
 	if (role != ABI_ROLE_LISTENER)
 		return;
@@ -155,7 +158,7 @@ static __always_inline void gone(const struct sock *sk, int oldstate)
 		connect_result(sk, known, now, false);
 	} else if (oldstate == TCP_LISTEN) {
 		tp = bpf_skc_to_tcp_sock((void *)sk);
-		if (tp && known && known->role == ABI_ROLE_LISTENER)
+		if (tp && known && known->listed)
 			listener_remove(netns_of_common(&sk->__sk_common),
 					bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport));
 	} else if (oldstate != TCP_CLOSE) {

@@ -49,8 +49,6 @@ static __always_inline void from_request(struct socket_info *info,
 					 const struct tcp_request_sock *tr)
 {
 	const struct request_sock *request = &tr->req.req;
-	__u64 key = (__u64)request->__req_common.skc_listener;
-	struct abi_socket *listener = bpf_map_lookup_elem(&owners, &key);
 
 	flow_from_common(&info->flow, &request->__req_common);
 	info->state = TCP_SYN_RECV;
@@ -58,10 +56,7 @@ static __always_inline void from_request(struct socket_info *info,
 	info->unanswered = request->num_timeout;
 	info->retransmits = request->num_retrans;
 	timer_set(info, ABI_TIMER_RETRANSMIT, request->rsk_timer.expires);
-	if (listener) {
-		info->owner = listener->owner;
-		info->owner.provenance = ABI_OWNER_LISTENER;
-	}
+	owner_from_listener(&info->owner, info->flow.netns, info->flow.local_port);
 }
 
 /* The process is gone from it, only the listener behind the port may still tell whose it was. */

@@ -79,7 +79,7 @@ std::size_t widest(const std::string& text) {
 TEST_CASE("a listener's line says queue, limit, drops and owner", "[show_text_test]") {
     const std::string text = text_of(report_of(Topic::kListeners, {a_listener()}));
     has(text, "10.0.0.1:8080  129/128    7    812  ev\\x1b[31mil\\x0a/4242 +");
-    has(text, "+: other processes listen on that port too");
+    has(text, "+: other processes hold it too, or listen on that port");
     CHECK(text.find('\x1b') == std::string::npos);
     CHECK(widest(text) <= 80);
 }

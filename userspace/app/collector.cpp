@@ -118,12 +118,8 @@ void Collector::add_names(Window& window) {
                 note_names(field, table.record(i), x_names, &window.names);
 }
 
-/// The file tables are walked again before the last look, so that it knows the owners of sockets
-/// that nobody was seen using.
 void Collector::look(SocketGroups::Look which) {
     const bool last = which == SocketGroups::Look::kEnd;
-    if (const auto done = last ? x_capture.walk_files() : Result<void>{}; !done)
-        log(Level::kWarning, done.error().what);
     std::map<std::uint32_t, LookPlace> places;
     for (const auto& [inum, netns] : x_names.netns())
         places[inum] = {&netns, x_limits[inum].second};
@@ -168,6 +164,9 @@ Result<Window> Collector::cut(bool last) {
     read_all_counters(false);
     x_now.to_ns = x_last.when_ns = boot_now_ns();
     x_cutting = true;
+    // once more before the end: sockets that nobody was seen using, and those whose process ended
+    if (const auto walked = last ? x_capture.walk_files() : Result<void>{}; !walked)
+        log(Level::kWarning, walked.error().what);
     x_capture.take_totals(x_now.to_ns,
                           [this](std::span<const std::byte> record) { x_now.fold(record); });
     auto done = drain();

@@ -21,7 +21,10 @@ bool is_any(const abi_flow& flow) {
 }
 
 /// A loopback address is another one in each namespace.
-std::string place(std::uint32_t netns, const std::string& address, std::uint16_t port) {
+std::string place(std::uint32_t netns, std::string address, std::uint16_t port) {
+    constexpr std::string_view kMapped = "::ffff:"; // a listener that takes IPv4 by IPv6
+    if (address.starts_with(kMapped) && address.find('.') != std::string::npos)
+        address.erase(0, kMapped.size());
     const bool loopback = address.starts_with("127.") || address == "::1";
     return fmt::format("{} {} {}", loopback ? netns : 0, address, port);
 }
@@ -29,13 +32,11 @@ std::string place(std::uint32_t netns, const std::string& address, std::uint16_t
 void add_up(listen_total& sum, const listen_total& row) {
     const Kind& kind = *find_kind(ABI_LISTEN_TOTAL);
     Table table(kind);
-    listen_total same = row; // an owner may become known in the middle of a run
+    listen_total same = row;
     std::memcpy(&same.owner, &sum.owner, sizeof(same.owner));
     table.fold(bytes_of(sum), {});
     table.fold(bytes_of(same), {});
     std::memcpy(&sum, table.record(0).data(), sizeof(sum));
-    if (!sum.owner.tgid)
-        sum.owner = row.owner;
 }
 
 /// SYNs that a full SYN queue turned away, or answered by a cookie that never came back.
@@ -59,7 +60,8 @@ ListenTrouble judge_listener(const ListenerFacts& l) {
     if (is_flood(l))
         return ListenTrouble::kFlood;
     const bool drops = l.sum.drops && (!l.counters || l.counted(counter("TcpExt.ListenOverflows")));
-    const bool stays_full = l.sum.looks_full >= threshold::kFullLooksMin &&
+    const bool stays_full = l.sum.limit >= threshold::kFullLimitMin &&
+                            l.sum.looks_full >= threshold::kFullLooksMin &&
                             double(l.sum.looks_full) >= threshold::kFullShare * double(l.sum.looks);
     if (!l.was_full() || (!drops && !stays_full))
         return ListenTrouble::kNone;
@@ -84,10 +86,17 @@ Listeners::Listeners(const Window& total) {
         }
         const auto [at, fresh] =
             index.try_emplace({row.since_ns, row.flow.netns, row.flow.local_port}, x_all.size());
-        if (fresh)
-            x_all.push_back({.sum = row, .first_ns = info.first_ns});
-        else
-            add_up(x_all[at->second].sum, row);
+        if (fresh) {
+            x_all.push_back({.sum = row, .first_ns = info.first_ns, .last_ns = info.last_ns});
+            continue;
+        }
+        ListenerFacts& known = x_all[at->second];
+        add_up(known.sum, row);
+        // its owner may become known, or end and leave it to another one
+        if (info.last_ns >= known.last_ns)
+            known.sum.owner = row.owner;
+        known.first_ns = std::min(known.first_ns, info.first_ns);
+        known.last_ns = std::max(known.last_ns, info.last_ns);
     }
     for (ListenerFacts& l : x_all) {
         const listen_total& group = groups[{l.sum.flow.netns, endpoint(l.sum.flow, true)}];
@@ -148,7 +157,7 @@ Finding listener_finding(const char* id, const ListenerFacts& listener, const Wi
     Finding finding{.id = id};
     finding.where = {.local = listener_name(listener), .netns = sum.flow.netns};
     finding.first_ns = listener.first_ns;
-    finding.count = sum.drops ? sum.drops : sum.looks_full;
+    finding.count = sum.drops;
     finding.rate_per_s = total.seconds() > 0 ? double(finding.count) / total.seconds() : 0;
     finding.verify = fmt::format("diagnose --only {} --port {} --for 30s", id, sum.flow.local_port);
     return finding;

@@ -25,7 +25,7 @@ enum class ListenTrouble {
 struct ListenerFacts {
     listen_total sum{};                          // the socket's own figures
     std::uint64_t established = 0, accepted = 0; // of all sockets of its address
-    std::uint64_t first_ns = 0;
+    std::uint64_t first_ns = 0, last_ns = 0;
     const Counters* counters = nullptr; // growth in its namespace; none when they were not read
     ListenTrouble trouble = ListenTrouble::kNone;
 

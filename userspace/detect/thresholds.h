@@ -37,10 +37,12 @@ inline constexpr std::uint64_t kLateMin = 10; // SYNs sent again while some atte
 inline constexpr double kLateShare = 0.25;    // of them per attempt
 
 // listen-overflow, fd-exhaustion. RFC 6298: each dropped SYN costs its client a second.
-inline constexpr std::uint64_t kOverflowCritical = 3; // drops; fewer delay somebody once
-inline constexpr std::uint64_t kFullLooksMin = 3;     // full without drops: 0.6 s at five looks/s
-inline constexpr double kFullShare = 0.1;             // and this share of all looks
-inline constexpr std::uint64_t kFilesLeft = 2; // descriptors that others may take or give back
+inline constexpr std::uint64_t kOverflowCritical =
+    10; // drops; one client repeats its SYN up to six times
+inline constexpr std::uint64_t kFullLooksMin = 3; // full without drops: 0.6 s at five looks/s
+inline constexpr std::uint64_t kFullLimitMin = 8; // a smaller queue is full whenever somebody waits
+inline constexpr double kFullShare = 0.1;         // and this share of all looks
+inline constexpr std::uint64_t kFilesLeft = 2;    // descriptors that others may take or give back
 
 // syn-flood. A burst of real clients is answered: cookies come back, handshakes complete.
 inline constexpr std::uint64_t kFloodMin = 100; // SYNs turned away, or cookies

@@ -336,7 +336,7 @@ std::string footnotes(const InventoryReport& report) {
     const bool marks = report.topic == Topic::kListeners || report.topic == Topic::kPorts;
     if (marks && std::ranges::any_of(ranked_ports(inventory),
                                      [](const auto& row) { return row.second.shared; }))
-        out += "  +: other processes listen on that port too\n";
+        out += "  +: other processes hold it too, or listen on that port\n";
     const std::uint64_t folded = report.topic == Topic::kPeers   ? inventory.peers.other.sockets
                                  : report.topic == Topic::kPorts ? inventory.ports.other.sockets
                                                                  : 0;

@@ -140,6 +140,7 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
     config.probe_reads = features.may_read_packets();
     config.tick_ns = tick_ns();
     config.walk_udp = options.iterators_only;
+    config.self = static_cast<__u32>(::getpid());
     for (const std::uint32_t kind : options.event_kinds)
         config.kinds |= 1U << kind;
     for (std::size_t i = 0; i < status.hooks.size(); i++) {
@@ -344,6 +345,9 @@ Result<void> Capture::walk_files() {
         for (const Link& walk : one.file_walks)
             if (const auto done = run_file_walk(walk); !done)
                 return done;
+    // who looks at sockets by their owners does so anew
+    x_impl->looked_ns = 0;
+    x_impl->look();
     return {};
 }
 

@@ -92,7 +92,7 @@ void look_at_owner(Listener& one, listen_total& total) {
         return;
     }
     total.owner_looks = 1;
-    total.owner_stopped = now->state == 'T' || now->state == 't';
+    total.owner_stopped = now->state == 'T'; // not 't': somebody traces it
     total.owner_running = now->state == 'R';
     total.owner_cpu_ns = one.owner_cpu_ns ? now->cpu_ns - one.owner_cpu_ns : 0;
     total.open_files = now->open_files;
@@ -116,7 +116,7 @@ void ListenTotals::note(const listen_value& value) {
     s.looks_full += value.depth > value.limit;
     s.depth_sum += value.depth;
     s.depth = std::max<std::uint64_t>(s.depth, value.peak);
-    s.looks_syn_full += value.syn_depth >= syn_limit(value);
+    s.looks_syn_full += value.syn_depth && value.syn_depth >= syn_limit(value);
     s.syn_depth = std::max<std::uint64_t>(s.syn_depth, value.syn_depth);
 }
 
