@@ -5,71 +5,16 @@
 #include "abi/listen.h"
 #include "support/catch.h"
 #include "support/finding.h"
+#include "support/listening.h"
 #include "support/run.h"
 #include "support/saved.h"
 #include "support/syn_wire.h"
-#include "support/traffic.h"
 #include "support/tun_wire.h"
 
 using namespace culprit;
 using namespace culprit::test;
 
 namespace {
-
-constexpr int kBacklog = 8;
-
-/// A listening process that does with its socket what the test wants.
-class Listening {
-public:
-    using Work = std::function<void(int listener)>;
-
-    Listening(const Side& side, const std::string& comm, const std::string& host, const Work& work,
-              std::uint16_t port = 0, int backlog = kBacklog)
-        : x_child(side.path(), comm,
-                  [=](const Tell& tell) {
-                      const UniqueFd fd = make_socket(host, SOCK_STREAM, kDeadlineSeconds);
-                      const int yes = 1;
-                      ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &yes, sizeof(yes));
-                      const Address at = address_of(host, port);
-                      must(::bind(fd.get(), at.get(), at.size) == 0 &&
-                               ::listen(fd.get(), backlog) == 0,
-                           "listen");
-                      tell(local_port(fd.get()));
-                      work(fd.get());
-                      return 0;
-                  }),
-          x_port(static_cast<std::uint16_t>(x_child.number())) {}
-
-    std::uint16_t port() const { return x_port; }
-    pid_t pid() const { return x_child.pid(); }
-    int wait() { return x_child.wait(); }
-
-private:
-    Child x_child;
-    std::uint16_t x_port;
-};
-
-void sleeps(int) {
-    for (;;)
-        ::pause();
-}
-
-void accepts_slowly(int listener) {
-    for (;; pause_ms(100))
-        const UniqueFd done(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
-}
-
-/// Starts connections one after the other without waiting for them, and keeps them for a while.
-int knock(const std::string& host, std::uint16_t port, int count, int keep_ms, int pace_ms = 20) {
-    const Address to = address_of(host, port);
-    std::vector<UniqueFd> open;
-    for (int i = 0; i < count; i++, pause_ms(pace_ms)) {
-        open.push_back(make_socket(host, SOCK_STREAM | SOCK_NONBLOCK, 1));
-        ::connect(open.back().get(), to.get(), to.size);
-    }
-    pause_ms(keep_ms);
-    return 0;
-}
 
 /// Findings in the namespaces of the test.
 std::vector<std::string> ids(const Json& verdict, const TwoNs& ns) {
@@ -374,59 +319,4 @@ TEST_CASE("handshakes that meet a full queue at their last step are an overflow,
     CHECK(find_finding(verdict, "listen-overflow", blames(server.pid())));
     CHECK(grew > 0);
     CHECK(unexplained(verdict, ns.b, "TcpExt.ListenDrops", grew) <= 0);
-}
-
-TEST_CASE("a server that went into the background is named, not the process that started it",
-          "[listen_test]") {
-    const WiredNs ns;
-    Culprit culprit = diagnose({"--for", "5s"});
-    culprit.wait_until_watching();
-    int ends[2];
-    must(::pipe2(ends, O_CLOEXEC) == 0, "make a pipe");
-    const UniqueFd told(ends[0]), tell_end(ends[1]);
-    Listening starter(ns.b, "ct-starter", ns.b.v4, [&](int listener) {
-        const pid_t daemon = ::fork();
-        must(daemon >= 0, "fork");
-        if (daemon)
-            return;
-        const pid_t own = ::getpid();
-        must(::write(tell_end.get(), &own, sizeof(own)) == sizeof(own), "tell");
-        sleeps(listener);
-    });
-    CHECK(starter.wait() == 0);
-    pid_t daemon = 0;
-    must(::read(told.get(), &daemon, sizeof(daemon)) == sizeof(daemon), "hear of the daemon");
-    Child client(ns.a.path(), "ct-client",
-                 [&](const Tell&) { return knock(ns.b.v4, starter.port(), 30, 1500); });
-    CHECK(client.wait() == 0);
-    CHECK(culprit.wait() == 3);
-    ::kill(daemon, SIGKILL);
-    const Json verdict = Json::parse(culprit.out());
-    INFO(culprit.out().substr(0, 6000));
-    CHECK(find_finding(verdict, "listen-overflow", blames(daemon)));
-    CHECK_FALSE(find_finding(verdict, "listen-overflow", blames(starter.pid())));
-}
-
-TEST_CASE("nobody is named for a listener that different programs hold", "[listen_test]") {
-    const WiredNs ns;
-    const Listening server(ns.b, "ct-keeper", ns.b.v4, [](int listener) {
-        if (::fork() == 0) {
-            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-            ::prctl(PR_SET_NAME, "ct-other");
-        }
-        sleeps(listener);
-    });
-    ::usleep(50'000);
-    Culprit culprit = diagnose({"--for", "4s"});
-    culprit.wait_until_watching();
-    Child client(ns.a.path(), "ct-client",
-                 [&](const Tell&) { return knock(ns.b.v4, server.port(), 30, 1500); });
-    CHECK(client.wait() == 0);
-    CHECK(culprit.wait() == 3);
-    const Json verdict = Json::parse(culprit.out());
-    INFO(culprit.out().substr(0, 6000));
-    const auto ours = [&](const Json& finding) { return finding["where"]["netns"] == ns.b.inum(); };
-    const auto finding = find_finding(verdict, "listen-overflow", ours);
-    REQUIRE(finding);
-    CHECK((*finding)["culprit"]["pid"].is_null());
 }
