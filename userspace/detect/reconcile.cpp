@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Compares what the hooks saw with the kernel's own counters, per namespace, and says what remains.
+#include <algorithm>
+#include <map>
+
 #include "abi/reset.h"
 #include "abi/socket.h"
 #include "detect/finding.h"
@@ -53,19 +56,32 @@ void add_input_errors(const Window& total, Sums& sums) {
     }
 }
 
-/// A listener's own count of what it dropped; at a full accept queue it is an overflow too.
-void add_listen_drops(const Window& total, Sums& sums) {
+/// Each ListenDrop, and so each ListenOverflow, is one of a listener's own drops
+/// (include/net/tcp.h: tcp_listendrop()), which count other packets too: so they explain at most
+/// what the namespace counted. Cookies are answers to a full SYN queue: of the only listener that
+/// had one.
+void add_listeners(const Window& total, Sums& sums) {
+    constexpr std::size_t kDrops = counter("TcpExt.ListenDrops"),
+                          kOverflows = counter("TcpExt.ListenOverflows");
     const Listeners listeners(total);
+    std::map<std::uint32_t, int> syn_full; // netns -> listeners
     for (const ListenerFacts& l : listeners.all()) {
-        // where the namespace dropped none the socket counted something else: with SYN cookies it
-        // does so for many a SYN that was answered
-        const auto counted = total.counters.find(l.sum.flow.netns);
-        if (counted == total.counters.end() ||
-            !counted->second.growth[counter("TcpExt.ListenDrops")])
-            continue;
-        sums[l.sum.flow.netns][counter("TcpExt.ListenDrops")] += l.sum.drops;
+        Counters& sum = sums[l.sum.flow.netns];
+        sum[kDrops] += l.sum.drops;
         if (l.was_full() && l.trouble != ListenTrouble::kFlood)
-            sums[l.sum.flow.netns][counter("TcpExt.ListenOverflows")] += l.sum.drops;
+            sum[kOverflows] += l.sum.drops;
+        syn_full[l.sum.flow.netns] += l.sum.looks_syn_full > 0;
+    }
+    for (const auto& [netns, count] : syn_full) {
+        const auto counted = total.counters.find(netns);
+        if (counted == total.counters.end())
+            continue;
+        const Counters& growth = counted->second.growth;
+        for (const std::size_t i : {kDrops, kOverflows})
+            sums[netns][i] = std::min(sums[netns][i], growth[i]);
+        for (const std::size_t i :
+             {counter("TcpExt.SyncookiesSent"), counter("TcpExt.SyncookiesRecv")})
+            sums[netns][i] = count == 1 ? growth[i] : 0;
     }
 }
 
@@ -100,9 +116,9 @@ struct Compared {
     const char* note; // shown when something remains
 };
 
-constexpr const char* kListenNote =
-    "a socket's own count also has repeated SYNs, and final ACKs at a full queue twice; drops of "
-    "listeners that are not watched have none";
+constexpr const char* kListenNote = "drops of listeners that are not watched have no place";
+constexpr const char* kCookieNote = "no single listener of the namespace was seen with a full SYN "
+                                    "queue";
 
 constexpr Compared kCompared[] = {
     {counter("Tcp.RetransSegs"), ""},
@@ -114,6 +130,8 @@ constexpr Compared kCompared[] = {
      "repeated SYNs of established connections are counted without a place of their own"},
     {counter("TcpExt.ListenDrops"), kListenNote},
     {counter("TcpExt.ListenOverflows"), kListenNote},
+    {counter("TcpExt.SyncookiesSent"), kCookieNote},
+    {counter("TcpExt.SyncookiesRecv"), kCookieNote},
 };
 
 } // namespace
@@ -124,7 +142,7 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
     add_connections(facts.total, sums);
     add_resets(facts.total, sums);
     add_input_errors(facts.total, sums);
-    add_listen_drops(facts.total, sums);
+    add_listeners(facts.total, sums);
     std::vector<Reconciled> rows;
     for (const auto& [netns, counters] : facts.total.counters) {
         if (!counters.error.empty())
