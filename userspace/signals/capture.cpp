@@ -15,6 +15,8 @@
 #include <sstream>
 #include <thread>
 
+#include <fmt/format.h>
+
 #include "signals/all.h"
 #include "signals/iterator.h"
 #include "signals/object_maps.h"
@@ -154,9 +156,12 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
     if (!constants || bpf_map__set_initial_value(constants, &config, sizeof(config)))
         return fail(Code::kFailed, "the BPF object has no constants of the expected size");
     share_maps(object);
+    const std::uint64_t began = boot_now_ns();
     if (const int error = bpf_object__load(object))
         return fail(error == -EPERM ? Code::kDenied : Code::kFailed,
                     why_not_loaded(error, features));
+    log(Level::kDebug, fmt::format("signal {} loaded in {:.1f} ms", into.signal->name,
+                                   static_cast<double>(boot_now_ns() - began) / 1e6));
     return {};
 }
 
