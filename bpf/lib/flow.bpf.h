@@ -35,7 +35,8 @@ static __always_inline bool is_v4_mapped(const struct sock_common *skc)
 /* Only members that full sockets, request sockets and TIME_WAIT sockets share. The local port is
  * skc_num, which is 0 once the socket is unhashed: callers that hold a tcp_sock put inet_sport over
  * it. Fills every byte. */
-static __always_inline void flow_from_common(struct abi_flow *flow, const struct sock_common *skc)
+static __always_inline void flow_at(struct abi_flow *flow, const struct sock_common *skc,
+				    __u32 netns)
 {
 	flow->local_port = skc->skc_num;
 	flow->remote_port = bpf_ntohs(skc->skc_dport);
@@ -43,7 +44,7 @@ static __always_inline void flow_from_common(struct abi_flow *flow, const struct
 	flow->protocol = IPPROTO_TCP;
 	flow->v4_mapped = 0;
 	flow->pad = 0;
-	flow->netns = netns_of_common(skc);
+	flow->netns = netns;
 	flow->ifindex = skc->skc_bound_dev_if;
 	if (flow->family == AF_INET6 && !is_v4_mapped(skc)) {
 		__u32 *local = (__u32 *)flow->local, *remote = (__u32 *)flow->remote;
@@ -60,10 +61,21 @@ static __always_inline void flow_from_common(struct abi_flow *flow, const struct
 	addr4_set(flow->remote, skc->skc_daddr);
 }
 
+static __always_inline void flow_from_common(struct abi_flow *flow, const struct sock_common *skc)
+{
+	flow_at(flow, skc, netns_of_common(skc));
+}
+
+static __always_inline void flow_from_tcp_at(struct abi_flow *flow, const struct tcp_sock *tp,
+					     __u32 netns)
+{
+	flow_at(flow, &tp->inet_conn.icsk_inet.sk.__sk_common, netns);
+	flow->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+}
+
 static __always_inline void flow_from_tcp(struct abi_flow *flow, const struct tcp_sock *tp)
 {
-	flow_from_common(flow, &tp->inet_conn.icsk_inet.sk.__sk_common);
-	flow->local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport);
+	flow_from_tcp_at(flow, tp, netns_of_common(&tp->inet_conn.icsk_inet.sk.__sk_common));
 }
 
 static __always_inline void flow_clear(struct abi_flow *flow)

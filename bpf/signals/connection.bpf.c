@@ -17,6 +17,13 @@ static __always_inline void refused(int error)
 		count_one(&ledger->map_full);
 }
 
+/* Read once, before the paths part: for each load of a pointer on each path the verifier searches
+ * the kernel's whole BTF. */
+struct place {
+	__u64 cgroup_id;
+	__u32 netns;
+};
+
 static __always_inline void remember(__u64 key, const struct abi_socket *socket)
 {
 	refused(bpf_map_update_elem(&owners, &key, socket, BPF_ANY));
@@ -25,14 +32,14 @@ static __always_inline void remember(__u64 key, const struct abi_socket *socket)
 /* SYN_SENT and LISTEN are entered inside connect() and listen() (net/ipv4/tcp_ipv4.c:
  * tcp_v4_connect(), net/ipv4/inet_connection_sock.c: inet_csk_listen_start()): the one moment at
  * which the running task is the owner. */
-static __always_inline void opened(const struct sock *sk, __u8 role)
+static __always_inline void opened(const struct sock *sk, __u8 role, const struct place *at)
 {
 	struct abi_socket socket = {};
 
 	/* what the kernel opens for itself or for somebody (NFS, MPTCP) has no owner to name */
 	if (!is_kernel_thread())
 		owner_from_current(&socket.owner, ABI_OWNER_CREATOR);
-	socket.owner.cgroup_id = cgroup_of(sk);
+	socket.owner.cgroup_id = at->cgroup_id;
 	socket.opened_ns = bpf_ktime_get_boot_ns();
 	socket.role = role;
 	socket.listed = role == ABI_ROLE_LISTENER && sk->__sk_common.skc_num;
@@ -40,12 +47,11 @@ static __always_inline void opened(const struct sock *sk, __u8 role)
 	if (role != ABI_ROLE_LISTENER)
 		return;
 	learn_server(socket.owner.tgid);
-	refused(listener_add(&socket.owner, netns_of_common(&sk->__sk_common),
-			     sk->__sk_common.skc_num));
+	refused(listener_add(&socket.owner, at->netns, sk->__sk_common.skc_num));
 }
 
 static __always_inline void connect_result(const struct sock *sk, const struct abi_socket *known,
-					   __u64 now, bool ok)
+					   __u64 now, bool ok, const struct place *at)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_CONNECT);
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
@@ -54,8 +60,9 @@ static __always_inline void connect_result(const struct sock *sk, const struct a
 	if (!ledger || !tp || !wanted(ABI_CONNECT))
 		return;
 	count_one(&ledger->seen);
-	flow_from_tcp(&event.flow, tp);
-	owner_from_sock(&event.owner, sk, true);
+	flow_from_tcp_at(&event.flow, tp, at->netns);
+	owner_from_sock(&event.owner, sk, false);
+	event.owner.cgroup_id = at->cgroup_id;
 	if (!record_matches(ledger, &event.flow, &event.owner))
 		return;
 	event.latency_ns = known && known->opened_ns ? now - known->opened_ns : 0;
@@ -75,14 +82,14 @@ static __always_inline void connect_result(const struct sock *sk, const struct a
 	record_put(ledger, &event.head, ABI_CONNECT, sizeof(event));
 }
 
-static __always_inline void established(const struct sock *sk, int oldstate)
+static __always_inline void established(const struct sock *sk, struct abi_socket *known,
+					int oldstate, const struct place *at)
 {
-	__u64 now = bpf_ktime_get_boot_ns(), key = (__u64)sk;
-	struct abi_socket *known = bpf_map_lookup_elem(&owners, &key);
+	__u64 now = bpf_ktime_get_boot_ns();
 	struct abi_socket fresh = {};
 
 	if (oldstate == TCP_SYN_SENT)
-		connect_result(sk, known, now, true);
+		connect_result(sk, known, now, true, at);
 	/* SYN_RECV after our own SYN (simultaneous open) keeps the client's entry; any other entry
 	 * at this address is left over from a socket that is gone */
 	if (known && known->role == ABI_ROLE_CLIENT) {
@@ -92,17 +99,12 @@ static __always_inline void established(const struct sock *sk, int oldstate)
 	fresh.established_ns = now;
 	fresh.role = oldstate == TCP_SYN_SENT ? ABI_ROLE_CLIENT : ABI_ROLE_SERVER;
 	if (fresh.role == ABI_ROLE_SERVER)
-		inherit(&fresh.owner, netns_of_common(&sk->__sk_common), sk->__sk_common.skc_num);
-	remember(key, &fresh);
+		inherit(&fresh.owner, at->netns, sk->__sk_common.skc_num);
+	remember((__u64)sk, &fresh);
 }
 
-static __always_inline void closing(const struct sock *sk, __u8 closer)
+static __always_inline void closing(struct abi_socket *known, __u8 closer)
 {
-	__u64 key = (__u64)sk;
-	struct abi_socket *known = bpf_map_lookup_elem(&owners, &key);
-
-	if (closer == ABI_CLOSER_LOCAL)
-		learn_closer(sk, known);
 	if (known && !known->closing_ns) {
 		known->closing_ns = bpf_ktime_get_boot_ns();
 		known->closer = closer;
@@ -110,7 +112,7 @@ static __always_inline void closing(const struct sock *sk, __u8 closer)
 }
 
 static __always_inline void closed(const struct sock *sk, const struct abi_socket *known, __u64 now,
-				   int oldstate)
+				   int oldstate, const struct place *at)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_CLOSE);
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
@@ -119,11 +121,12 @@ static __always_inline void closed(const struct sock *sk, const struct abi_socke
 	if (!ledger || !tp || !wanted(ABI_CLOSE))
 		return;
 	count_one(&ledger->seen);
-	flow_from_tcp(&event.flow, tp);
-	owner_from_sock(&event.owner, sk, true);
+	flow_from_tcp_at(&event.flow, tp, at->netns);
+	owner_from_sock(&event.owner, sk, false);
+	event.owner.cgroup_id = at->cgroup_id;
 	if (!known) {
 		inherit(&event.owner, event.flow.netns, event.flow.local_port);
-		event.owner.cgroup_id = cgroup_of(sk);
+		event.owner.cgroup_id = at->cgroup_id;
 	}
 	if (!record_matches(ledger, &event.flow, &event.owner))
 		return;
@@ -148,25 +151,31 @@ static __always_inline void closed(const struct sock *sk, const struct abi_socke
 	record_put(ledger, &event.head, ABI_CLOSE, sizeof(event));
 }
 
-static __always_inline void gone(const struct sock *sk, int oldstate)
+static __always_inline void gone(const struct sock *sk, const struct abi_socket *known,
+				 int oldstate, const struct place *at)
 {
-	__u64 now = bpf_ktime_get_boot_ns(), key = (__u64)sk;
-	struct abi_socket *known = bpf_map_lookup_elem(&owners, &key);
+	__u64 now = bpf_ktime_get_boot_ns();
 	struct tcp_sock *tp;
 
 	if (oldstate == TCP_SYN_SENT) {
-		connect_result(sk, known, now, false);
+		connect_result(sk, known, now, false, at);
 	} else if (oldstate == TCP_LISTEN) {
 		tp = bpf_skc_to_tcp_sock((void *)sk);
 		if (tp && known && known->listed)
-			listener_remove(netns_of_common(&sk->__sk_common),
-					bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport));
+			listener_remove(at->netns, bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport));
 	} else if (oldstate != TCP_CLOSE) {
-		/* an abort from outside (ss -K) has an error: net/ipv4/tcp.c: tcp_abort() */
-		if (!sk->sk_err && (oldstate == TCP_ESTABLISHED || oldstate == TCP_CLOSE_WAIT))
-			learn_closer(sk, known);
-		closed(sk, known, now, oldstate);
+		closed(sk, known, now, oldstate, at);
 	}
+}
+
+/* Does this side send its FIN or a reset? An abort from outside (ss -K) has an error:
+ * net/ipv4/tcp.c: tcp_abort(). */
+static __always_inline bool closes_here(const struct sock *sk, int oldstate, int newstate)
+{
+	if (newstate == TCP_FIN_WAIT1 || newstate == TCP_LAST_ACK)
+		return true;
+	return newstate == TCP_CLOSE && !sk->sk_err &&
+	       (oldstate == TCP_ESTABLISHED || oldstate == TCP_CLOSE_WAIT);
 }
 
 /* The most stable hook of all (5.10 .. 7.x unchanged). Keyed on the socket: at SYN_SENT the local
@@ -175,29 +184,36 @@ static __always_inline void gone(const struct sock *sk, int oldstate)
 SEC("?tp_btf/inet_sock_set_state")
 int BPF_PROG(connection_state, const struct sock *sk, int oldstate, int newstate)
 {
+	struct abi_socket *known;
+	__u64 key = (__u64)sk;
+	struct place at = {};
+
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
+	known = bpf_map_lookup_elem(&owners, &key);
+	at.netns = netns_of_common(&sk->__sk_common);
+	at.cgroup_id = cgroup_of(sk);
+	if (closes_here(sk, oldstate, newstate))
+		learn_closer(sk, known);
 	switch (newstate) {
 	case TCP_SYN_SENT:
-		opened(sk, ABI_ROLE_CLIENT);
+		opened(sk, ABI_ROLE_CLIENT, &at);
 		break;
 	case TCP_LISTEN:
-		opened(sk, ABI_ROLE_LISTENER);
+		opened(sk, ABI_ROLE_LISTENER, &at);
 		break;
 	case TCP_ESTABLISHED:
-		established(sk, oldstate);
+		established(sk, known, oldstate, &at);
 		break;
 	case TCP_FIN_WAIT1:
-		closing(sk, ABI_CLOSER_LOCAL);
-		break;
 	case TCP_LAST_ACK:
-		closing(sk, ABI_CLOSER_LOCAL);
+		closing(known, ABI_CLOSER_LOCAL);
 		break;
 	case TCP_CLOSE_WAIT:
-		closing(sk, ABI_CLOSER_REMOTE);
+		closing(known, ABI_CLOSER_REMOTE);
 		break;
 	case TCP_CLOSE:
-		gone(sk, oldstate);
+		gone(sk, known, oldstate, &at);
 		break;
 	}
 	return 0;

@@ -65,8 +65,6 @@ static __always_inline void owner_of_packet(struct drop_event *event, const stru
 		return;
 	state = sk->__sk_common.skc_state;
 	owner_from_sock(&event->owner, sk, state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV);
-	if (!event->flow.netns)
-		event->flow.netns = netns_of_common(&sk->__sk_common);
 }
 
 static __always_inline __u8 protocol_of(const struct sk_buff *skb)
@@ -97,8 +95,9 @@ static __always_inline void sample(struct abi_ledger *ledger, const struct sk_bu
 	}
 	event.flow.netns = key->netns;
 	event.flow.ifindex = key->ifindex;
-	flow_from_skb(&event.flow, &packet, skb);
+	/* before the paths part: the verifier pays for each load of a pointer on each path */
 	owner_of_packet(&event, sk);
+	flow_from_skb(&event.flow, &packet, skb);
 	if (!record_matches(ledger, &event.flow, &event.owner))
 		return;
 	if (config.filters && !may_sample(value)) {

@@ -76,7 +76,7 @@ int BPF_PROG(nic_xmit, struct sk_buff *skb, int rc, struct net_device *dev, unsi
 	struct nic_key key = {};
 	struct nic_value *value;
 	__u64 interval;
-	bool busy = rc == 0x10;
+	bool busy;
 
 	if (rc == 0 || !dev)
 		return 0;
@@ -90,6 +90,7 @@ int BPF_PROG(nic_xmit, struct sk_buff *skb, int rc, struct net_device *dev, unsi
 		return 0;
 	}
 	interval = rate_interval();
+	busy = rc == 0x10;
 	count_one(busy ? &value->busy : &value->refused);
 	if (!wanted(ABI_NIC) || value->interval == interval) {
 		count_one(&ledger->limited);

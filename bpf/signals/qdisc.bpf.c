@@ -111,10 +111,10 @@ queue_of(struct abi_ledger *ledger, const struct qdisc_key *key, const struct Qd
 }
 
 static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff *skb,
-				 const struct qdisc_key *key, const struct qdisc_value *value,
-				 const struct Qdisc *qdisc, __u64 sojourn)
+				 const struct sock *sk, const struct qdisc_key *key,
+				 const struct qdisc_value *value, const struct Qdisc *qdisc,
+				 __u64 sojourn)
 {
-	struct sock *sk = sock_of_skb(skb);
 	struct qdisc_event event = {};
 	struct packet packet = {};
 
@@ -140,6 +140,8 @@ static __always_inline void timed(const struct Qdisc *qdisc, const struct netdev
 	struct abi_ledger *ledger = ledger_of(ABI_QDISC);
 	__u64 sojourn = bpf_ktime_get_boot_ns() - since, interval;
 	struct net_device *dev = txq->dev;
+	/* before the paths part: the verifier pays for each load of a pointer on each path */
+	const struct sock *sk = sock_of_skb(skb);
 	struct qdisc_key key = { .handle = qdisc->handle, .parent = qdisc->parent };
 	struct qdisc_value *value;
 	struct net *net;
@@ -174,7 +176,7 @@ static __always_inline void timed(const struct Qdisc *qdisc, const struct netdev
 		return;
 	}
 	value->interval = interval;
-	send(ledger, skb, &key, value, qdisc, sojourn);
+	send(ledger, skb, sk, &key, value, qdisc, sojourn);
 }
 
 /* net/sched/sch_generic.c: dequeue_skb(). skb is NULL when the queue had nothing to give. */
