@@ -18,6 +18,13 @@ static __always_inline void addr4_set(__u8 *to, __be32 addr)
 	word[3] = 0;
 }
 
+/* Read once, before the paths part: for each load of a pointer on each path the verifier searches
+ * the kernel's whole BTF. */
+struct place {
+	__u64 cgroup_id;
+	__u32 netns;
+};
+
 static __always_inline __u32 netns_of_common(const struct sock_common *skc)
 {
 	struct net *net = skc->skc_net.net;

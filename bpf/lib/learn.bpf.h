@@ -105,6 +105,16 @@ static __always_inline void learn_reader(const struct sock *sk)
 	mark->sk = key;
 }
 
+/* Does this side send its FIN or a reset? An abort from outside (ss -K) has an error:
+ * net/ipv4/tcp.c: tcp_abort(). */
+static __always_inline bool closes_here(const struct sock *sk, int oldstate, int newstate)
+{
+	if (newstate == TCP_FIN_WAIT1 || newstate == TCP_LAST_ACK)
+		return true;
+	return newstate == TCP_CLOSE && !sk->sk_err &&
+	       (oldstate == TCP_ESTABLISHED || oldstate == TCP_CLOSE_WAIT);
+}
+
 /* Called when a FIN or a reset goes out: only the last holder's close() does that. Whoever was seen
  * reading or connecting counts for more: the last holder may be a child that never knew of it. */
 static __always_inline void learn_closer(const struct sock *sk, struct abi_socket *known)

@@ -17,13 +17,6 @@ static __always_inline void refused(int error)
 		count_one(&ledger->map_full);
 }
 
-/* Read once, before the paths part: for each load of a pointer on each path the verifier searches
- * the kernel's whole BTF. */
-struct place {
-	__u64 cgroup_id;
-	__u32 netns;
-};
-
 static __always_inline void remember(__u64 key, const struct abi_socket *socket)
 {
 	refused(bpf_map_update_elem(&owners, &key, socket, BPF_ANY));
@@ -166,16 +159,6 @@ static __always_inline void gone(const struct sock *sk, const struct abi_socket 
 	} else if (oldstate != TCP_CLOSE) {
 		closed(sk, known, now, oldstate, at);
 	}
-}
-
-/* Does this side send its FIN or a reset? An abort from outside (ss -K) has an error:
- * net/ipv4/tcp.c: tcp_abort(). */
-static __always_inline bool closes_here(const struct sock *sk, int oldstate, int newstate)
-{
-	if (newstate == TCP_FIN_WAIT1 || newstate == TCP_LAST_ACK)
-		return true;
-	return newstate == TCP_CLOSE && !sk->sk_err &&
-	       (oldstate == TCP_ESTABLISHED || oldstate == TCP_CLOSE_WAIT);
 }
 
 /* The most stable hook of all (5.10 .. 7.x unchanged). Keyed on the socket: at SYN_SENT the local
