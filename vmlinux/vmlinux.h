@@ -251,104 +251,9 @@ struct socket {
 	struct sock *sk;
 };
 
-/* packets */
-struct net_device {
-	int ifindex;
-	possible_net_t nd_net;
-};
+#include "packets.h"
 
-struct sk_buff {
-	struct net_device *dev;
-	struct sock *sk;
-	void (*destructor)(struct sk_buff *skb);
-	char cb[48];
-	unsigned int len;
-	__be16 protocol;
-	__u16 network_header;
-	unsigned char *head;
-};
-
-struct tcp_skb_cb {
-	__u32 seq;
-	__u32 end_seq;
-	struct {
-		u16 tcp_gso_segs;
-	};
-};
-
-/* queues and devices */
-struct Qdisc_ops {
-	char id[16];
-};
-
-struct gnet_stats_queue {
-	__u32 backlog;
-	__u32 drops;
-};
-
-struct qdisc_skb_head {
-	__u32 qlen;
-};
-
-struct netdev_queue {
-	struct net_device *dev;
-};
-
-struct Qdisc {
-	const struct Qdisc_ops *ops;
-	u32 handle;
-	u32 parent;
-	struct netdev_queue *dev_queue;
-	struct qdisc_skb_head q;
-	struct gnet_stats_queue qstats;
-};
-
-struct napi_struct {
-	struct net_device *dev;
-};
-
-/* tasks */
-struct signal_struct {
-	atomic_t live;
-};
-
-struct task_struct {
-	int tgid;
-	char comm[16];
-	struct task_struct *group_leader;
-	u64 start_boottime;
-	unsigned int flags;
-	struct signal_struct *signal;
-};
-
-struct seq_file;
-
-struct bpf_iter_meta {
-	struct seq_file *seq;
-	__u64 session_id;
-};
-
-struct bpf_iter__task_file {
-	struct bpf_iter_meta *meta;
-	struct task_struct *task;
-	struct file *file;
-};
-
-struct bpf_iter__tcp {
-	struct bpf_iter_meta *meta;
-	struct sock_common *sk_common;
-};
-
-struct bpf_iter__udp {
-	struct bpf_iter_meta *meta;
-	struct udp_sock *udp_sk;
-};
-
-struct bpf_iter__bpf_map_elem {
-	struct bpf_iter_meta *meta;
-	void *key;
-	void *value;
-};
+#include "tasks.h"
 
 #include "flavors.h"
 
@@ -356,36 +261,6 @@ struct bpf_iter__bpf_map_elem {
 #pragma clang attribute pop
 #endif
 
-/* Packet headers on the wire (RFC 791, 8200, 9293); read from packet memory, no relocation. */
-struct iphdr {
-	__u8 version_ihl;
-	__u8 tos;
-	__be16 tot_len;
-	__be16 id;
-	__be16 frag_off;
-	__u8 ttl;
-	__u8 protocol;
-	__sum16 check;
-	__be32 saddr;
-	__be32 daddr;
-};
-
-struct ipv6hdr {
-	__be32 version_class_flow;
-	__be16 payload_len;
-	__u8 nexthdr;
-	__u8 hop_limit;
-	__u8 saddr[16];
-	__u8 daddr[16];
-};
-
-struct tcphdr_start {
-	__be16 source;
-	__be16 dest;
-	__be32 seq;
-	__be32 ack_seq;
-	__u8 offset;
-	__u8 flags;
-};
+#include "wire.h"
 
 #endif

@@ -26,6 +26,7 @@ enum abi_filter {
 struct abi_config {
 	__u64 cgroup_id;
 	__u64 slow_ns; /* qdisc: a packet that waited longer is an event */
+	__u64 kinds; /* bit 1 << kind: send records of this kind through the ring */
 	__u32 filters; /* enum abi_filter, or-ed; all must match */
 	__u32 tgid;
 	__u32 netns;
@@ -36,7 +37,6 @@ struct abi_config {
 	__u16 port; /* host order, either end */
 	__u8 addr_family;
 	__u8 probe_reads; /* 0: packet headers must not be read (lockdown=confidentiality) */
-	__u32 kinds; /* bit 1 << kind: send records of this kind through the ring */
 	__u32 args[ABI_HOOKS_MAX]; /* how many arguments each hook of the signal has here, 0: the
 				      hook is absent */
 	__u32 samples; /* drop: samples per key, CPU and interval; 0 = no limit */
@@ -46,7 +46,6 @@ struct abi_config {
 			  freed, so only where nobody looks at owners later */
 	__u8 pad[3];
 	__u32 self; /* our own process */
-	__u32 pad2;
 };
 ABI_SIZE(struct abi_config, 144);
 

@@ -5,6 +5,16 @@
 
 #include "event.h"
 
+/* How far a packet had come when it was dropped: the netfilter hook it was in, or the part of the
+ * stack around that hook. */
+enum abi_path {
+	ABI_PATH_UNKNOWN = 0,
+	ABI_PATH_ARRIVING = 1, /* received, not routed yet: ingress, prerouting */
+	ABI_PATH_INPUT = 2, /* received, for this namespace */
+	ABI_PATH_FORWARD = 3, /* received, for somebody else */
+	ABI_PATH_OUTPUT = 4, /* made here */
+};
+
 /* A sample. Hook: kfree_skb. The flow is the packet's own: local = source, remote = destination. */
 struct drop_event {
 	struct abi_head head;
@@ -18,7 +28,9 @@ struct drop_event {
 	__u32 seq; /* TCP sequence number, host order; 0 when no TCP header was read */
 	__u16 ethertype; /* host order */
 	__u8 tcp_flags;
-	__u8 pad[5];
+	__u8 path; /* enum abi_path */
+	__u16 vlan; /* id of the VLAN it arrived with and nobody took off; 0 when none */
+	__u8 pad[2];
 };
 ABI_SIZE(struct drop_event, 160);
 

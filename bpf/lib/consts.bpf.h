@@ -38,6 +38,19 @@
 #define ICSK_TIME_PROBE0 3
 #define ICSK_TIME_LOSS_PROBE 5
 
+/* include/linux/skbuff.h; the lowest bit says that the route is not counted */
+#define SKB_DST_PTRMASK (~1UL)
+
+/* include/uapi/linux/if_vlan.h, include/linux/if_vlan.h */
+#define VLAN_ID_MASK 0x0fff
+
+/* include/uapi/linux/in_route.h, ipv6_route.h */
+#define RTCF_LOCAL 0x80000000U
+#define RTCF_BROADCAST 0x10000000U
+#define RTCF_MULTICAST 0x20000000U
+#define RTF_LOCAL 0x80000000U
+#define RTF_ANYCAST 0x00100000U
+
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
 

@@ -44,7 +44,7 @@ static __always_inline struct abi_ledger *ledger_of(__u32 kind)
 
 static __always_inline bool wanted(__u32 kind)
 {
-	return config.kinds & (1U << kind);
+	return config.kinds & (1ULL << kind);
 }
 
 /* Room for one record with its head filled in, or NULL (counted). Everything behind the head is

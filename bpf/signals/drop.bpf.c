@@ -6,6 +6,7 @@
 #include "drop.h"
 #include "filter.bpf.h"
 #include "owner.bpf.h"
+#include "path.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -110,6 +111,8 @@ static __always_inline void sample(struct abi_ledger *ledger, const struct sk_bu
 	event.bytes = skb->len;
 	event.seq = packet.seq;
 	event.tcp_flags = packet.tcp_flags;
+	event.path = path_of(skb);
+	event.vlan = skb->vlan_proto ? skb->vlan_tci & VLAN_ID_MASK : 0;
 	record_put(ledger, &event.head, ABI_DROP, sizeof(event));
 }
 

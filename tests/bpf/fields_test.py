@@ -19,8 +19,8 @@ HEADER = btf.ROOT / "vmlinux/vmlinux.h"
 
 def our_structs():
     """Names of the structs under the attribute that makes their members relocatable."""
-    relocated = HEADER.read_text().split("#pragma clang attribute pop")[0]
-    return btf.STRUCT.findall(relocated) + btf.STRUCT.findall((HEADER.parent / "flavors.h").read_text())
+    parts = (HEADER.with_name(name).read_text() for name in ("vmlinux.h", "packets.h", "tasks.h", "flavors.h"))
+    return [name for part in parts for name in btf.STRUCT.findall(part)]
 
 
 def our_types(tools, names):

@@ -130,6 +130,25 @@ void Collector::look(SocketGroups::Look which) {
             fmt::format("the sockets of {} network namespaces were not looked at", left_out));
 }
 
+/// Readers visit all namespaces at the beginning and at the end of a run; in between, in turns, as
+/// many as a small part of the time allows.
+void Collector::ask_readers(bool all, const RecordSink& sink) {
+    constexpr std::uint64_t kTurnNs = 10'000'000, kAllNs = 2'000'000'000;
+    if (!x_capture.has_readers())
+        return;
+    const std::uint64_t began = boot_now_ns(), budget = all ? kAllNs : kTurnNs;
+    x_capture.read_host(began, sink);
+    const auto& places = x_names.netns();
+    auto next = places.upper_bound(x_asked);
+    for (std::size_t i = 0; i < places.size() && boot_now_ns() - began < budget; i++, next++) {
+        if (next == places.end())
+            next = places.begin();
+        x_asked = next->first;
+        (void)visit_netns(next->second,
+                          [&] { x_capture.read_netns(x_asked, boot_now_ns(), sink); });
+    }
+}
+
 void Collector::begin() {
     read_all_counters(true);
     x_now = {};
@@ -137,6 +156,7 @@ void Collector::begin() {
     x_start = x_last;
     x_now.wall_offset_ns = wall_offset_ns();
     x_capture.take_totals(x_now.from_ns, [](std::span<const std::byte>) {});
+    ask_readers(true, [](std::span<const std::byte>) {});
     x_ledgers = x_capture.ledgers();
     look(SocketGroups::Look::kBegin);
 }
@@ -169,6 +189,7 @@ Result<Window> Collector::cut(bool last) {
         log(Level::kWarning, walked.error().what);
     x_capture.take_totals(x_now.to_ns,
                           [this](std::span<const std::byte> record) { x_now.fold(record); });
+    ask_readers(last, [this](std::span<const std::byte> record) { x_now.fold(record); });
     auto done = drain();
     usleep(1000); // for those that were not submitted yet
     if (done)

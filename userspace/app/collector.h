@@ -46,6 +46,7 @@ private:
     void count_lost();
     void add_names(Window& window);
     void look(SocketGroups::Look which);
+    void ask_readers(bool all, const RecordSink& sink);
 
     Capture& x_capture;
     LiveNames& x_names;
@@ -59,7 +60,8 @@ private:
     std::set<std::uint32_t> x_gone;   // namespaces said to be gone
     std::map<std::uint32_t, std::pair<std::uint64_t, Gauges>> x_limits; // and when they were read
     Ledgers x_ledgers;
-    UnknownFlows x_unknown; // of the windows so far
+    UnknownFlows x_unknown;    // of the windows so far
+    std::uint32_t x_asked = 0; // namespace the readers were in last
 };
 
 } // namespace culprit

@@ -40,7 +40,8 @@ struct Session {
 Result<Session> start_session(const Options& options, const std::set<std::uint32_t>& kinds,
                               bool for_people);
 
-/// All kinds that are events.
+/// All kinds that are events, and all there are.
 std::set<std::uint32_t> all_event_kinds();
+std::set<std::uint32_t> all_kinds();
 
 } // namespace culprit

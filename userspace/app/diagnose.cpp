@@ -140,9 +140,7 @@ int run_diagnose(const Options& options) {
         return print_verdict(options, judge_history(options, *history, std::move(status)));
     }
     const double cpu = cpu_seconds();
-    auto kinds = all_event_kinds();
-    kinds.insert(ABI_SOCKET);
-    auto session = start_session(options, kinds, false);
+    auto session = start_session(options, all_kinds(), false);
     if (!session)
         return print_error(session.error());
     const double cpu_started = cpu_seconds();

@@ -7,33 +7,21 @@
 
 namespace culprit {
 
-namespace {
-
-std::set<std::uint32_t> all_kinds() {
-    std::set<std::uint32_t> kinds;
-    for (const Signal* signal : all_signals())
-        for (const Kind* kind : signal->kinds)
-            kinds.insert(kind->id);
-    return kinds;
-}
-
-} // namespace
-
 int run_doctor(const Options& options) {
     DoctorReport report;
     report.version = CULPRIT_VERSION;
     const std::uint64_t began = boot_now_ns();
     report.features = read_features(wanted_hooks(), options.hidden_hooks);
     Capture capture;
-    capture.start(report.features, {.event_kinds = all_kinds()});
+    capture.start(report.features, {.kinds = all_kinds()});
     report.start_ms = static_cast<double>(boot_now_ns() - began) / 1e6;
     report.signals = capture.status();
     if (!print_data(options.json() ? doctor_json(report)
                                    : doctor_text(report, style_of(options))) ||
         !flush_data())
         return print_error(sys_error(errno, "write the report"));
-    const bool any = std::ranges::any_of(
-        report.signals, [](const SignalStatus& s) { return s.state != State::kOff; });
+    const bool any =
+        std::ranges::any_of(report.signals, [](const SignalStatus& s) { return s.is_watching(); });
     return any ? kExitHealthy : kExitFailed;
 }
 

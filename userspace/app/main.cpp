@@ -80,6 +80,14 @@ std::set<std::uint32_t> all_event_kinds() {
     return kinds;
 }
 
+std::set<std::uint32_t> all_kinds() {
+    std::set<std::uint32_t> kinds;
+    for (const Signal* signal : all_signals())
+        for (const Kind* kind : signal->kinds)
+            kinds.insert(kind->id);
+    return kinds;
+}
+
 Result<Session> start_session(const Options& options, const std::set<std::uint32_t>& kinds,
                               bool for_people) {
     // a stream shows single packets; a verdict needs a few of each kind, the totals are exact
@@ -94,13 +102,13 @@ Result<Session> start_session(const Options& options, const std::set<std::uint32
     Session session;
     const std::uint64_t began = boot_now_ns();
     session.features = read_features(wanted_hooks(), options.hidden_hooks);
-    session.capture.start(session.features, {.config = *config, .event_kinds = kinds});
+    session.capture.start(session.features, {.config = *config, .kinds = kinds});
     malloc_trim(0); // parsing BTF left megabytes of free heap behind
     session.start_ms = static_cast<double>(boot_now_ns() - began) / 1e6;
     log(Level::kDebug, fmt::format("attached after {:.1f} ms", session.start_ms));
     const auto& all = session.capture.status();
     const bool any =
-        std::ranges::any_of(all, [](const SignalStatus& s) { return s.state != State::kOff; });
+        std::ranges::any_of(all, [](const SignalStatus& s) { return s.is_watching(); });
     if (!any)
         return fail(Code::kUnsupported,
                     fmt::format("no signal can run: {}; see culprit doctor",

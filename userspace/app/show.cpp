@@ -54,7 +54,7 @@ private:
 Result<void> Show::start_walks() {
     x_features = read_features(wanted_hooks(), x_options.hidden_hooks);
     x_capture.start(x_features,
-                    {.config = x_config, .event_kinds = {ABI_SOCKET}, .iterators_only = true});
+                    {.config = x_config, .kinds = {ABI_SOCKET}, .iterators_only = true});
     for (const SignalStatus& status : x_capture.status()) {
         const std::string why = status.why.empty() ? "" : status.why.front();
         if (status.state == State::kOff && status.name == signal_of(*find_kind(ABI_SOCKET))->name)

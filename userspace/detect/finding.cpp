@@ -52,6 +52,19 @@ Evidence no_local_drop(const Window& total) {
             std::nullopt, "", "kfree_skb"};
 }
 
+std::string in_netns(std::uint32_t netns, const Names& names) {
+    const auto named = names.netns.find(netns);
+    return named == names.netns.end() ? "" : fmt::format("ip netns exec {} ", named->second);
+}
+
+std::string verify_in_netns(const Finding& finding) {
+    return fmt::format("diagnose --only {} --netns {} --for 30s", finding.id, finding.where.netns);
+}
+
+double per_second(const Window& total, double count) {
+    return total.seconds() > 0 ? count / total.seconds() : 0;
+}
+
 std::string conversation(const abi_flow& flow) {
     std::string a = endpoint(flow, true), b = endpoint(flow, false);
     if (b < a)

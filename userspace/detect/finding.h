@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -61,10 +62,16 @@ struct Finding {
     std::string verify; // arguments of `culprit` that re-check this finding
 };
 
+class Drops;
+
 /// All that a detector may look at.
 struct Facts {
     Window total;                    // of the whole run
     std::span<const Window> windows; // its course, oldest first
+
+    /// Drops of the run, worked out when first asked for.
+    const Drops& drops() const;
+    mutable std::shared_ptr<const Drops> known_drops;
 };
 
 /// A kernel counter against what the hooks saw.
@@ -148,9 +155,14 @@ struct VerdictInput {
 Verdict judge(const VerdictInput& input);
 
 // Shared by detectors.
-Evidence no_local_drop(const Window& total);                  // "no drop of these packets here"
-std::string percent(double ratio);                            // "5.1 %"
-bool same_process(const abi_owner& a, const abi_owner& b);    // pid and start time
+Evidence no_local_drop(const Window& total);               // "no drop of these packets here"
+std::string percent(double ratio);                         // "5.1 %"
+bool same_process(const abi_owner& a, const abi_owner& b); // pid and start time
+/// "ip netns exec NAME " for a command about a namespace that has a name.
+std::string in_netns(std::uint32_t netns, const Names& names);
+/// "diagnose --only ID --netns N --for 30s"
+std::string verify_in_netns(const Finding& finding);
+double per_second(const Window& total, double count);
 void add_party(std::vector<Party>& into, const Party& party); // once each, at most 5
 
 } // namespace culprit

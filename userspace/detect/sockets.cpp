@@ -148,17 +148,4 @@ std::optional<std::uint64_t> gauge_of(const Window& total, std::uint32_t netns, 
     return counters == total.counters.end() ? std::nullopt : counters->second.gauges.at(index);
 }
 
-std::string in_netns(std::uint32_t netns, const Names& names) {
-    const auto named = names.netns.find(netns);
-    return named == names.netns.end() ? "" : fmt::format("ip netns exec {} ", named->second);
-}
-
-std::string verify_in_netns(const Finding& finding) {
-    return fmt::format("diagnose --only {} --netns {} --for 30s", finding.id, finding.where.netns);
-}
-
-double per_second(const Window& total, double count) {
-    return total.seconds() > 0 ? count / total.seconds() : 0;
-}
-
 } // namespace culprit

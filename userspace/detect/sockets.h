@@ -75,12 +75,4 @@ bool has_no_port(const connect_event& attempt);
 
 std::optional<std::uint64_t> gauge_of(const Window& total, std::uint32_t netns, std::size_t index);
 
-/// "ip netns exec NAME " for a command about a namespace that has a name.
-std::string in_netns(std::uint32_t netns, const Names& names);
-
-/// "diagnose --only ID --netns N --for 30s"
-std::string verify_in_netns(const Finding& finding);
-
-double per_second(const Window& total, double count);
-
 } // namespace culprit

@@ -9,17 +9,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdarg>
-#include <cstdio>
 #include <cstring>
-#include <sstream>
 #include <thread>
 
 #include <fmt/format.h>
 
 #include "signals/all.h"
+#include "signals/bpf_log.h"
 #include "signals/iterator.h"
 #include "signals/object_maps.h"
+#include "signals/readers.h"
 #include "util/log.h"
 #include "util/time.h"
 
@@ -38,22 +37,6 @@ using Object = std::unique_ptr<bpf_object, ObjectClose>;
 constexpr std::size_t kPollMax = Capture::kPollMax;
 constexpr std::uint64_t kLookNs = 200'000'000;
 constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners"};
-
-/// libbpf's messages are for developers: one level lower, and the verifier's log only on --debug.
-int print_libbpf(libbpf_print_level, const char* format, va_list args) {
-    if (!log_enabled(Level::kDebug))
-        return 0;
-    va_list again;
-    va_copy(again, args);
-    std::string line(
-        static_cast<std::size_t>(std::max(std::vsnprintf(nullptr, 0, format, again), 0)), ' ');
-    va_end(again);
-    std::vsnprintf(line.data(), line.size() + 1, format, args);
-    std::istringstream lines(line); // a verifier log is one message of many lines
-    while (std::getline(lines, line))
-        log(Level::kDebug, line);
-    return 0;
-}
 
 std::string why_not_loaded(int error, const Features& features) {
     if (error == -EPERM &&
@@ -88,6 +71,7 @@ struct Loading {
 
 struct Capture::Impl {
     std::vector<Loaded> loaded;
+    Readers readers;
     std::vector<Object> retired; // loaded but not attached: may own a shared map
     std::vector<SignalStatus> all_status;
     std::map<std::string, int> shared; // map name -> fd, owned by the object that made it
@@ -143,8 +127,8 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
     config.tick_ns = tick_ns();
     config.walk_udp = options.iterators_only;
     config.self = static_cast<__u32>(::getpid());
-    for (const std::uint32_t kind : options.event_kinds)
-        config.kinds |= 1U << kind;
+    for (const std::uint32_t kind : options.kinds)
+        config.kinds |= 1ULL << kind;
     for (std::size_t i = 0; i < status.hooks.size(); i++) {
         config.args[i] = status.hooks[i].arguments;
         if (bpf_program* program =
@@ -226,7 +210,7 @@ void Capture::Impl::load_all(std::vector<Loading>& all, const Features& features
                              const CaptureOptions& options) {
     std::vector<std::thread> threads;
     for (Loading& one : all) {
-        if (one.status.state == State::kOff)
+        if (one.status.state == State::kOff || !one.loaded.signal->elf)
             continue;
         const auto work = [&] { one.done = load(one.loaded, features, options, one.status); };
         if (!shared.empty()) {
@@ -263,12 +247,11 @@ std::uint64_t Capture::rejected() const {
 }
 
 void Capture::start(const Features& features, const CaptureOptions& options) {
-    libbpf_set_print(print_libbpf);
+    send_bpf_messages_to_log();
     std::vector<Loading> all;
     for (const Signal* signal : all_signals()) {
-        const bool asked = std::ranges::any_of(signal->kinds, [&](const Kind* kind) {
-            return options.event_kinds.contains(kind->id);
-        });
+        const bool asked = std::ranges::any_of(
+            signal->kinds, [&](const Kind* kind) { return options.kinds.contains(kind->id); });
         const bool owners = signal == all_signals().front();
         if (!asked && !owners)
             continue;
@@ -279,6 +262,12 @@ void Capture::start(const Features& features, const CaptureOptions& options) {
     x_impl->load_all(all, features, options);
     for (Loading& one : all) {
         SignalStatus& status = one.status;
+        if (const auto reader = one.loaded.signal->reader; reader && !options.iterators_only)
+            x_impl->readers.add(reader(), x_impl->all_status.size());
+        if (!one.loaded.signal->elf) {
+            x_impl->all_status.push_back(std::move(status));
+            continue;
+        }
         if (status.state != State::kOff && one.done && one.loaded.signal->totals) {
             one.loaded.totals = one.loaded.signal->totals();
             one.loaded.totals->take(ObjectMaps(one.loaded.object.get()), 0,
@@ -360,6 +349,18 @@ void Capture::take_totals(std::uint64_t now_ns, const RecordSink& sink) {
     for (const Loaded& one : x_impl->loaded)
         if (one.totals)
             one.totals->take(ObjectMaps(one.object.get()), now_ns, sink);
+}
+
+bool Capture::has_readers() const {
+    return !x_impl->readers.empty();
+}
+
+void Capture::read_host(std::uint64_t now_ns, const RecordSink& sink) {
+    x_impl->readers.read_host(now_ns, sink, x_impl->all_status);
+}
+
+void Capture::read_netns(std::uint32_t netns, std::uint64_t now_ns, const RecordSink& sink) {
+    x_impl->readers.read_netns(netns, now_ns, sink, x_impl->all_status);
 }
 
 Ledgers Capture::ledgers() const {

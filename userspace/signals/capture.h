@@ -33,15 +33,18 @@ struct SignalStatus {
     std::vector<HookStatus> hooks;
     std::vector<std::string> gains; // what this kernel's variant of the hooks brings
     std::vector<std::string> why;   // what is missing and what is lost by that; empty when on
+
+    /// It has hooks, and they work.
+    bool is_watching() const { return state != State::kOff && !hooks.empty(); }
 };
 
 /// Sums over all CPUs.
 using Ledgers = std::map<std::uint32_t, abi_ledger>;
 
 struct CaptureOptions {
-    abi_config config{};                 // filters and limits; the rest is filled in per signal
-    std::set<std::uint32_t> event_kinds; // kinds sent through the ring
-    bool iterators_only = false;         // what there is now; no hook is attached
+    abi_config config{};           // filters and limits; the rest is filled in per signal
+    std::set<std::uint32_t> kinds; // wanted ones; events among them go through the ring
+    bool iterators_only = false;   // what there is now; no hook is attached
 };
 
 struct ProgramCost {
@@ -78,6 +81,12 @@ public:
 
     /// What the maps counted since the last call, as records.
     void take_totals(std::uint64_t now_ns, const RecordSink& sink);
+
+    /// What readers find in the whole host, and in the namespace this thread is in. A reader that
+    /// cannot read says so in its signal's status.
+    bool has_readers() const;
+    void read_host(std::uint64_t now_ns, const RecordSink& sink);
+    void read_netns(std::uint32_t netns, std::uint64_t now_ns, const RecordSink& sink);
 
     Ledgers ledgers() const;
     std::uint64_t rejected() const; // pieces of the ring or a walk that were no record of ours

@@ -13,6 +13,8 @@ namespace culprit {
 
 namespace {
 
+constexpr const char* kPaths[] = {"unknown", "arriving", "input", "forward", "output"};
+
 constexpr Field kDropFields[] = {
     CULPRIT_FIELD(drop_event, flow, Type::kFlow,
                   "the packet's source and destination, device and namespace"),
@@ -22,6 +24,8 @@ constexpr Field kDropFields[] = {
     CULPRIT_FIELD(drop_event, location, Type::kSymbol, "where in the kernel"),
     CULPRIT_FIELD(drop_event, ethertype, Type::kEthertype, "protocol above the link"),
     CULPRIT_FIELD(drop_event, tcp_flags, Type::kTcpFlags, "flags of the TCP header"),
+    CULPRIT_NAMED(drop_event, path, "how far it had come", kPaths),
+    CULPRIT_FIELD(drop_event, vlan, Type::kNumber, "VLAN id it still had; 0 when none"),
     CULPRIT_FIELD(drop_event, seq, Type::kHex, "TCP sequence number"),
     CULPRIT_FIELD(drop_event, bytes, Type::kBytes, "length of the packet"),
 };

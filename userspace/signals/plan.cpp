@@ -29,7 +29,7 @@ SignalStatus plan_signal(const Signal& signal, const Features& features) {
             status.why.push_back(std::string("no hook ") + hook.tracepoint + ": " + hook.without);
         }
     }
-    if (!features.has_btf)
+    if (!features.has_btf && signal.elf)
         off("this kernel shows no BTF (" + features.btf_error +
             "): a kernel with CONFIG_DEBUG_INFO_BTF=y is needed");
     if (status.state == State::kOn && !status.why.empty())

@@ -13,6 +13,7 @@
 
 #include "abi/connection.h"
 #include "abi/event.h"
+#include "util/result.h"
 
 namespace culprit {
 
@@ -121,13 +122,28 @@ public:
     virtual void take(const MapReader& maps, std::uint64_t now_ns, const RecordSink& sink) = 0;
 };
 
+/// The part of a signal that asks the kernel instead of hooking it: netlink, /proc, /sys. Reads at
+/// the beginning and at each tick as time allows, and hands over what came since the last time.
+class Reader {
+public:
+    virtual ~Reader() = default;
+    /// What is the whole host's.
+    virtual Result<void> read_host(std::uint64_t /*now_ns*/, const RecordSink&) { return {}; }
+    /// What is a network namespace's; runs on a thread that is inside it.
+    virtual Result<void> read_netns(std::uint32_t /*netns*/, std::uint64_t /*now_ns*/,
+                                    const RecordSink&) {
+        return {};
+    }
+};
+
 struct Signal {
     const char* name;
     const char* question;
-    std::span<const std::byte> (*elf)();
+    std::span<const std::byte> (*elf)(); // none: the signal has no hooks
     std::span<const Hook> hooks;
     std::span<const Kind* const> kinds;
     std::unique_ptr<Totals> (*totals)() = nullptr;
+    std::unique_ptr<Reader> (*reader)() = nullptr;
 };
 
 /// All signals, in the order in which they are attached.

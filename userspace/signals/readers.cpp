@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// What goes wrong once may go wrong at each tick: it is said once.
+#include "signals/readers.h"
+
+namespace culprit {
+
+namespace {
+
+void note(const Result<void>& done, SignalStatus& status) {
+    if (done || status.state != State::kOn)
+        return;
+    status.state = State::kDegraded;
+    status.why.push_back(done.error().what);
+}
+
+} // namespace
+
+void Readers::add(std::unique_ptr<Reader> reader, std::size_t status) {
+    x_all.push_back({std::move(reader), status});
+}
+
+void Readers::read_host(std::uint64_t now_ns, const RecordSink& sink,
+                        std::vector<SignalStatus>& status) {
+    for (const One& one : x_all)
+        note(one.reader->read_host(now_ns, sink), status[one.status]);
+}
+
+void Readers::read_netns(std::uint32_t netns, std::uint64_t now_ns, const RecordSink& sink,
+                         std::vector<SignalStatus>& status) {
+    for (const One& one : x_all)
+        note(one.reader->read_netns(netns, now_ns, sink), status[one.status]);
+}
+
+} // namespace culprit

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Runs the signals that ask the kernel, and says what they cannot read.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "signals/capture.h"
+#include "signals/signal.h"
+
+namespace culprit {
+
+class Readers {
+public:
+    /// `status` is the place of its signal's status in the list handed to the calls below.
+    void add(std::unique_ptr<Reader> reader, std::size_t status);
+    bool empty() const { return x_all.empty(); }
+
+    void read_host(std::uint64_t now_ns, const RecordSink& sink, std::vector<SignalStatus>& status);
+    void read_netns(std::uint32_t netns, std::uint64_t now_ns, const RecordSink& sink,
+                    std::vector<SignalStatus>& status);
+
+private:
+    struct One {
+        std::unique_ptr<Reader> reader;
+        std::size_t status = 0;
+    };
+    std::vector<One> x_all;
+};
+
+} // namespace culprit

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Kernel types of packets, routes, queues and devices; part of vmlinux.h, which includes it. */
+#ifndef CULPRIT_PACKETS_H
+#define CULPRIT_PACKETS_H
+
+/* packets */
+struct net_device {
+	int ifindex;
+	possible_net_t nd_net;
+};
+
+struct sk_buff {
+	struct net_device *dev;
+	struct sock *sk;
+	void (*destructor)(struct sk_buff *skb);
+	char cb[48];
+	unsigned int len;
+	__be16 protocol;
+	__u16 network_header;
+	unsigned char *head;
+	unsigned long _skb_refdst;
+	int skb_iif;
+	__be16 vlan_proto;
+	__u16 vlan_tci;
+};
+
+struct rtable {
+	unsigned int rt_flags;
+};
+
+struct rt6_info {
+	u32 rt6i_flags;
+};
+
+struct tcp_skb_cb {
+	__u32 seq;
+	__u32 end_seq;
+	struct {
+		u16 tcp_gso_segs;
+	};
+};
+
+/* queues and devices */
+struct Qdisc_ops {
+	char id[16];
+};
+
+struct gnet_stats_queue {
+	__u32 backlog;
+	__u32 drops;
+};
+
+struct qdisc_skb_head {
+	__u32 qlen;
+};
+
+struct netdev_queue {
+	struct net_device *dev;
+};
+
+struct Qdisc {
+	const struct Qdisc_ops *ops;
+	u32 handle;
+	u32 parent;
+	struct netdev_queue *dev_queue;
+	struct qdisc_skb_head q;
+	struct gnet_stats_queue qstats;
+};
+
+struct napi_struct {
+	struct net_device *dev;
+};
+
+#endif
