@@ -123,13 +123,13 @@ static __always_inline void owner_from_sock(struct abi_owner *owner, const struc
 }
 
 /* What a socket behind a port of this namespace inherits: unknown when several processes listen
- * there. */
+ * there, or the kernel itself. */
 static __always_inline void owner_from_listener(struct abi_owner *owner, __u32 netns, __u16 port)
 {
 	struct abi_listener_key key = { .netns = netns, .port = port };
 	struct abi_listener *listener = bpf_map_lookup_elem(&listeners, &key);
 
-	if (!listener || listener->shared) {
+	if (!listener || listener->shared || !listener->owner.tgid) {
 		owner_clear(owner);
 		return;
 	}
