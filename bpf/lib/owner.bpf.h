@@ -12,7 +12,11 @@
 /* struct sock pointer -> abi_socket. A hash and not a socket storage: the first touch of a storage
  * allocates, and tracing programs have none on 5.10. Without preallocation memory follows
  * the number of sockets in use. Inserted at SYN_SENT, LISTEN, ESTABLISHED, deleted
- * when the socket is freed. Full: the socket has no owner and no durations, counted in map_full. */
+ * when the socket is freed. Full: the socket has no owner and no durations, counted in map_full.
+ * An owner that changes is written in place while another CPU may copy it. A copy of two halves has
+ * a number and a start of different processes, which no process has: that one record says "exited"
+ * and accuses nobody else. A lock would cost each record, and the stack has no room to replace the
+ * entry. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, OWNERS_MAX);
