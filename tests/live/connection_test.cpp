@@ -184,21 +184,18 @@ TEST_CASE("a connection older than culprit is owned by the process that holds it
           "[connection_test]") {
     const WiredNs ns;
     const Server server(ns.b, "ct-server", Serve::kEcho, ns.b.v4);
-    int go[2];
-    must(::pipe2(go, O_CLOEXEC) == 0, "make a pipe");
-    const UniqueFd waits(go[0]), goes(go[1]);
+    const Word word;
     Child client(ns.a.path(), "ct-old-client", [&](const Tell& tell) {
         UniqueFd fd = connect_to(ns.b.v4, server.port());
         tell(local_port(fd.get()));
-        char byte = 0;
-        must(::read(waits.get(), &byte, 1) == 1, "wait for the word");
+        word.await();
         close_gracefully(std::move(fd));
         return 0;
     });
     client.number();
     Culprit culprit = watch({"close", "--netns", ns.a.netns()});
     culprit.wait_until_watching();
-    must(::write(goes.get(), "g", 1) == 1, "give the word");
+    word.give();
     const Json event = culprit.await(is("close")).at(0);
     CHECK(client.wait() == 0);
     CHECK(event["pid"] == client.pid());

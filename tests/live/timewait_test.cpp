@@ -3,6 +3,7 @@
 // the one who exhausts them, while natural levels are no finding?
 #include "support/catch.h"
 #include "support/finding.h"
+#include "support/listening.h"
 #include "support/traffic.h"
 
 using namespace culprit;
@@ -41,31 +42,6 @@ void close_first(const std::vector<std::string>& sources, const std::string& hos
         close_gracefully(std::move(fd));
     }
 }
-
-/// Accepts and closes at once.
-class Closer {
-public:
-    Closer(const Side& side, const std::string& comm, const std::string& host)
-        : x_child(side.path(), comm,
-                  [=](const Tell& tell) {
-                      const UniqueFd listener = make_socket(host, SOCK_STREAM, kLongSeconds);
-                      const Address at = address_of(host, 0);
-                      must(::bind(listener.get(), at.get(), at.size) == 0 &&
-                               ::listen(listener.get(), 1024) == 0,
-                           "listen");
-                      tell(local_port(listener.get()));
-                      for (;;)
-                          UniqueFd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-                      return 0;
-                  }),
-          x_port(static_cast<std::uint16_t>(x_child.number())) {}
-    std::uint16_t port() const { return x_port; }
-    pid_t pid() const { return x_child.pid(); }
-
-private:
-    Child x_child;
-    std::uint16_t x_port;
-};
 
 /// Opens that many connections and keeps them.
 Child hold(const Side& side, const std::string& comm, const std::string& host, std::uint16_t port,
@@ -142,7 +118,7 @@ TEST_CASE("a natural level of TIME_WAIT is no finding", "[timewait_test]") {
 TEST_CASE("a server that closes first is named, with its port", "[timewait_test]") {
     const WiredNs ns;
     set_sysctl(ns.b, "tcp_max_tw_buckets", "2000");
-    const Closer server(ns.b, "ct-hangs-up", ns.b.v4);
+    const Listening server(ns.b, "ct-hangs-up", ns.b.v4, closes_at_once, 0, 1024);
     Culprit culprit = diagnose({"--for", "60s"});
     culprit.wait_until_watching();
     ns.a.in([&] { let_close(ns.b.v4, server.port(), 1600); });
