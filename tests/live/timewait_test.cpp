@@ -57,6 +57,12 @@ Child hold(const Side& side, const std::string& comm, const std::string& host, s
     });
 }
 
+/// What the run says of that namespace when it is ended; it has to say something.
+std::optional<Json> finding_at_end(Culprit& culprit, const std::string& id, const Side& side) {
+    CHECK(culprit.stop() == 3);
+    return find_finding(Json::parse(culprit.out()), id, about(side.inum()));
+}
+
 } // namespace
 
 TEST_CASE("the one client that leaves 50000 connections in TIME_WAIT is named among healthy ones",
@@ -122,10 +128,8 @@ TEST_CASE("a server that closes first is named, with its port", "[timewait_test]
     Culprit culprit = diagnose({"--for", "60s"});
     culprit.wait_until_watching();
     ns.a.in([&] { let_close(ns.b.v4, server.port(), 1600); });
-    CHECK(culprit.stop() == 3);
+    const auto finding = finding_at_end(culprit, "time-wait-growth", ns.b);
     INFO(culprit.out().substr(0, 8000));
-    const auto finding =
-        find_finding(Json::parse(culprit.out()), "time-wait-growth", about(ns.b.inum()));
     REQUIRE(finding);
     CHECK(blames(server.pid())(*finding));
     CHECK((*finding)["severity"] == "warning");
@@ -172,10 +176,8 @@ TEST_CASE("who holds all ports to a destination is to blame, not who finds none"
         return 0;
     });
     CHECK(victim.wait() == 0);
-    CHECK(culprit.stop() == 3);
+    const auto finding = finding_at_end(culprit, "port-exhaustion", ns.a);
     INFO(culprit.out().substr(0, 8000));
-    const Json verdict = Json::parse(culprit.out());
-    const auto finding = find_finding(verdict, "port-exhaustion", about(ns.a.inum()));
     REQUIRE(finding);
     CHECK((*finding)["severity"] == "critical");
     CHECK(blames(holder.pid())(*finding));
@@ -194,10 +196,8 @@ TEST_CASE("ports that are nearly used up are a warning while connects still succ
     culprit.wait_until_watching();
     const Child holder = hold(ns.a, "ct-holds", ns.b.v4, server.port(), 80);
     holder.number();
-    CHECK(culprit.stop() == 3);
+    const auto finding = finding_at_end(culprit, "port-exhaustion", ns.a);
     INFO(culprit.out().substr(0, 8000));
-    const auto finding =
-        find_finding(Json::parse(culprit.out()), "port-exhaustion", about(ns.a.inum()));
     REQUIRE(finding);
     CHECK((*finding)["severity"] == "warning");
     CHECK(blames(holder.pid())(*finding));
