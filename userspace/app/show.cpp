@@ -137,7 +137,7 @@ void Show::check_complete() {
     if (x_received != ledger.submitted || x_capture.rejected())
         x_report.notes.push_back(
             fmt::format("{} sockets were written and {} read", ledger.submitted, x_received));
-    if (const std::uint64_t full = ledgers[ABI_CLOSE].map_full)
+    if (const std::uint64_t full = ledger.map_full)
         x_report.notes.push_back(fmt::format("{} sockets have no owner: too many", full));
 }
 

@@ -37,7 +37,7 @@ using Object = std::unique_ptr<bpf_object, ObjectClose>;
 
 constexpr std::size_t kPollMax = Capture::kPollMax;
 constexpr std::uint64_t kLookNs = 200'000'000;
-constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners"};
+constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners", "servers"};
 
 /// libbpf's messages are for developers: one level lower, and the verifier's log only on --debug.
 int print_libbpf(libbpf_print_level, const char* format, va_list args) {
@@ -62,6 +62,17 @@ std::string why_not_loaded(int error, const Features& features) {
     if (error == -EPERM)
         return "the kernel refused to load it (EPERM): a lockdown or security module is in the way";
     return sys_error(error, "the kernel refused to load it").what + " (see --debug)";
+}
+
+/// Hooks keep the owners of all sockets in one map. A walk without hooks keeps there only those of
+/// listening sockets, the others in maps of its own, which nothing else uses.
+void shrink_maps(bpf_object* object, bool iterators_only) {
+    using Room = std::pair<const char*, std::uint32_t>;
+    static constexpr Room kAlone[] = {{"owners", 65536}};
+    static constexpr Room kWithHooks[] = {{"held", 1}, {"holders", 1}};
+    for (const auto& [name, entries] : iterators_only ? std::span<const Room>(kAlone) : kWithHooks)
+        if (bpf_map* map = bpf_object__find_map_by_name(object, name))
+            bpf_map__set_max_entries(map, entries);
 }
 
 bool runs(std::string_view hook, const CaptureOptions& options) {
@@ -141,7 +152,7 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
     abi_config config = options.config;
     config.probe_reads = features.may_read_packets();
     config.tick_ns = tick_ns();
-    config.walk_udp = options.iterators_only;
+    config.holders = options.iterators_only;
     config.self = static_cast<__u32>(::getpid());
     for (const std::uint32_t kind : options.event_kinds)
         config.kinds |= 1U << kind;
@@ -156,6 +167,7 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
     if (!constants || bpf_map__set_initial_value(constants, &config, sizeof(config)))
         return fail(Code::kFailed, "the BPF object has no constants of the expected size");
     share_maps(object);
+    shrink_maps(object, options.iterators_only);
     const std::uint64_t began = boot_now_ns();
     if (const int error = bpf_object__load(object))
         return fail(error == -EPERM ? Code::kDenied : Code::kFailed,
@@ -269,11 +281,11 @@ void Capture::start(const Features& features, const CaptureOptions& options) {
         const bool asked = std::ranges::any_of(signal->kinds, [&](const Kind* kind) {
             return options.event_kinds.contains(kind->id);
         });
-        const bool owners = signal == all_signals().front();
+        const bool owners = signal == all_signals().front() && !options.iterators_only;
         if (!asked && !owners)
             continue;
         Loading& one = all.emplace_back();
-        one.status = plan_signal(*signal, features);
+        one.status = plan_signal(*signal, features, options.iterators_only);
         one.loaded.signal = signal;
     }
     x_impl->load_all(all, features, options);
