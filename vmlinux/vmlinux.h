@@ -246,9 +246,7 @@ struct file {
 	struct inode *f_inode;
 };
 
-typedef enum {
-	SS_UNCONNECTED = 1,
-} socket_state;
+typedef enum { SS_UNCONNECTED = 1 } socket_state;
 
 struct proto_ops {
 	int family;

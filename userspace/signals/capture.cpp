@@ -64,17 +64,6 @@ std::string why_not_loaded(int error, const Features& features) {
     return sys_error(error, "the kernel refused to load it").what + " (see --debug)";
 }
 
-/// Hooks keep the owners of all sockets in one map. A walk without hooks keeps there only those of
-/// listening sockets, the others in maps of its own, which nothing else uses.
-void shrink_maps(bpf_object* object, bool iterators_only) {
-    using Room = std::pair<const char*, std::uint32_t>;
-    static constexpr Room kAlone[] = {{"owners", 65536}};
-    static constexpr Room kWithHooks[] = {{"held", 1}, {"holders", 1}};
-    for (const auto& [name, entries] : iterators_only ? std::span<const Room>(kAlone) : kWithHooks)
-        if (bpf_map* map = bpf_object__find_map_by_name(object, name))
-            bpf_map__set_max_entries(map, entries);
-}
-
 bool runs(std::string_view hook, const CaptureOptions& options) {
     return is_iterator(hook) || !options.iterators_only;
 }
@@ -167,7 +156,7 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
     if (!constants || bpf_map__set_initial_value(constants, &config, sizeof(config)))
         return fail(Code::kFailed, "the BPF object has no constants of the expected size");
     share_maps(object);
-    shrink_maps(object, options.iterators_only);
+    size_maps(object, options.iterators_only);
     const std::uint64_t began = boot_now_ns();
     if (const int error = bpf_object__load(object))
         return fail(error == -EPERM ? Code::kDenied : Code::kFailed,
