@@ -112,7 +112,7 @@ TEST_CASE("a missing optional hook degrades its signal and names what is lost", 
                 continue;
             Features features = full_kernel();
             features.hooks.erase(hook.tracepoint);
-            const SignalStatus status = plan_signal(*one, features);
+            const SignalStatus status = plan_signal(*one, features, hook.alone);
             CAPTURE(hook.tracepoint);
             CHECK(status.state == State::kDegraded);
             CHECK(mentions(status.why, hook.tracepoint));
