@@ -23,6 +23,9 @@ enum abi_kind {
 	ABI_LISTEN_TOTAL = 12,
 	ABI_SOCKET = 13,
 	ABI_SOCKET_TOTAL = 14,
+	ABI_LINK_TOTAL = 15,
+	ABI_LINK = 29,
+	ABI_LINK_STAT = 30,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };
 

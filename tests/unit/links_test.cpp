@@ -73,8 +73,8 @@ TEST_CASE("a device is read with its counters", "[links_test]") {
     CHECK(links[0].operstate == 6);
     CHECK(links[0].mtu == 1500);
     CHECK(links[0].carrier_changes == 3);
-    CHECK(links[0].rx_packets == 11);
-    CHECK(links[0].tx_dropped == 22);
+    CHECK(links[0].stats.rx_packets == 11);
+    CHECK(links[0].stats.tx_dropped == 22);
 }
 
 TEST_CASE("the last message ends the list", "[links_test]") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// RTM_GETLINK with NLM_F_DUMP; the kernel answers in messages of attributes (rtnetlink(7)).
+// RTM_GETLINK with NLM_F_DUMP; the kernel answers in messages of attributes (rtnetlink(7)). No
+// socket stays open in a namespace, where it would keep the namespace alive.
 #include "kernel/links.h"
 
 #include <linux/if.h>
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <type_traits>
 
 #include "util/unique_fd.h"
 
@@ -27,57 +29,86 @@ T take(Bytes bytes) {
     return value;
 }
 
-void read_stats(Bytes value, LinkInfo& link) {
-    const auto stats = take<rtnl_link_stats64>(value);
-    link.rx_packets = stats.rx_packets;
-    link.tx_packets = stats.tx_packets;
-    link.rx_bytes = stats.rx_bytes;
-    link.tx_bytes = stats.tx_bytes;
-    link.rx_errors = stats.rx_errors;
-    link.tx_errors = stats.tx_errors;
-    link.rx_dropped = stats.rx_dropped;
-    link.tx_dropped = stats.tx_dropped;
+using Attribute = void (*)(Bytes value, LinkInfo& link);
+
+std::string text_of(Bytes value) {
+    const std::string_view text(reinterpret_cast<const char*>(value.data()), value.size());
+    return std::string(text.substr(0, text.find('\0')));
 }
 
-void read_attribute(unsigned type, Bytes value, LinkInfo& link) {
-    switch (type) {
-    case IFLA_IFNAME: {
-        const std::string_view name(reinterpret_cast<const char*>(value.data()), value.size());
-        link.name = name.substr(0, name.find('\0'));
-        break;
-    }
-    case IFLA_MTU:
-        link.mtu = take<std::uint32_t>(value);
-        break;
-    case IFLA_OPERSTATE:
-        link.operstate = take<std::uint8_t>(value);
-        break;
-    case IFLA_CARRIER_CHANGES:
-        link.carrier_changes = take<std::uint32_t>(value);
-        break;
-    case IFLA_STATS64:
-        read_stats(value, link);
-        break;
-    default:
-        break;
+/// Hands over each attribute of a list, damaged ones not.
+template <typename Each>
+void each_attribute(Bytes body, const Each& each) {
+    while (body.size() >= sizeof(rtattr)) {
+        const auto attribute = take<rtattr>(body);
+        if (attribute.rta_len < sizeof(attribute) || attribute.rta_len > body.size())
+            return;
+        each(attribute.rta_type & NLA_TYPE_MASK,
+             body.subspan(sizeof(attribute), attribute.rta_len - sizeof(attribute)));
+        body = body.subspan(std::min(body.size(), std::size_t{RTA_ALIGN(attribute.rta_len)}));
     }
 }
+
+template <auto Member>
+void number(Bytes value, LinkInfo& link) {
+    link.*Member = take<std::remove_reference_t<decltype(link.*Member)>>(value);
+}
+
+template <auto Member>
+void text(Bytes value, LinkInfo& link) {
+    link.*Member = text_of(value);
+}
+
+void read_info(Bytes value, LinkInfo& link) {
+    each_attribute(value, [&](unsigned type, Bytes inner) {
+        if (type == IFLA_INFO_KIND)
+            link.type = text_of(inner);
+    });
+}
+
+void read_xdp(Bytes value, LinkInfo& link) {
+    each_attribute(value, [&](unsigned type, Bytes inner) {
+        if (type == IFLA_XDP_PROG_ID)
+            link.xdp_program = take<std::uint32_t>(inner);
+    });
+}
+
+constexpr struct {
+    unsigned type;
+    Attribute read;
+} kAttributes[] = {
+    {IFLA_IFNAME, text<&LinkInfo::name>},
+    {IFLA_QDISC, text<&LinkInfo::qdisc>},
+    {IFLA_MTU, number<&LinkInfo::mtu>},
+    {IFLA_MIN_MTU, number<&LinkInfo::min_mtu>},
+    {IFLA_MAX_MTU, number<&LinkInfo::max_mtu>},
+    {IFLA_OPERSTATE, number<&LinkInfo::operstate>},
+    {IFLA_CARRIER, [](Bytes value, LinkInfo& link) { link.carrier = take<std::uint8_t>(value); }},
+    {IFLA_CARRIER_CHANGES, number<&LinkInfo::carrier_changes>},
+    {IFLA_CARRIER_UP_COUNT, number<&LinkInfo::carrier_ups>},
+    {IFLA_CARRIER_DOWN_COUNT, number<&LinkInfo::carrier_downs>},
+    {IFLA_LINK, number<&LinkInfo::link>},
+    {IFLA_LINK_NETNSID, number<&LinkInfo::link_netns_id>},
+    {IFLA_MASTER, number<&LinkInfo::master>},
+    {IFLA_NUM_RX_QUEUES, number<&LinkInfo::rx_queues>},
+    {IFLA_NUM_TX_QUEUES, number<&LinkInfo::tx_queues>},
+    {IFLA_STATS64, number<&LinkInfo::stats>},
+    {IFLA_LINKINFO, read_info},
+    {IFLA_XDP, read_xdp},
+};
 
 LinkInfo read_link(Bytes body) {
     const auto head = take<ifinfomsg>(body);
     LinkInfo link;
     link.ifindex = static_cast<std::uint32_t>(head.ifi_index);
     link.admin_up = head.ifi_flags & IFF_UP;
-    body = body.subspan(std::min(body.size(), std::size_t{NLMSG_ALIGN(sizeof(head))}));
-    while (body.size() >= sizeof(rtattr)) {
-        const auto attribute = take<rtattr>(body);
-        if (attribute.rta_len < sizeof(attribute) || attribute.rta_len > body.size())
-            break;
-        read_attribute(attribute.rta_type & NLA_TYPE_MASK,
-                       body.subspan(sizeof(attribute), attribute.rta_len - sizeof(attribute)),
-                       link);
-        body = body.subspan(std::min(body.size(), std::size_t{RTA_ALIGN(attribute.rta_len)}));
-    }
+    link.loopback = head.ifi_flags & IFF_LOOPBACK;
+    each_attribute(body.subspan(std::min(body.size(), std::size_t{NLMSG_ALIGN(sizeof(head))})),
+                   [&](unsigned type, Bytes value) {
+                       for (const auto& known : kAttributes)
+                           if (known.type == type)
+                               known.read(value, link);
+                   });
     return link;
 }
 
@@ -95,7 +126,26 @@ Result<UniqueFd> ask_for_links() {
     return fd;
 }
 
+constexpr LinkErrorKind kErrorKinds[] = {
+    {"rx_length", &LinkStats::rx_length_errors},
+    {"rx_over", &LinkStats::rx_over_errors},
+    {"rx_crc", &LinkStats::rx_crc_errors},
+    {"rx_frame", &LinkStats::rx_frame_errors},
+    {"rx_fifo", &LinkStats::rx_fifo_errors},
+    {"rx_missed", &LinkStats::rx_missed_errors},
+    {"tx_aborted", &LinkStats::tx_aborted_errors},
+    {"tx_carrier", &LinkStats::tx_carrier_errors},
+    {"tx_fifo", &LinkStats::tx_fifo_errors},
+    {"tx_heartbeat", &LinkStats::tx_heartbeat_errors},
+    {"tx_window", &LinkStats::tx_window_errors},
+    {"collisions", &LinkStats::collisions},
+};
+
 } // namespace
+
+std::span<const LinkErrorKind> link_error_kinds() {
+    return kErrorKinds;
+}
 
 std::vector<LinkInfo> parse_links(Bytes messages, bool& done) {
     std::vector<LinkInfo> links;
