@@ -14,7 +14,7 @@
  * host's. */
 static __always_inline bool came_tagged(const struct sk_buff *skb)
 {
-	__u8 to[ETH_ALEN] = {}, own[ETH_ALEN] = {};
+	__u64 to = 0, own = 0;
 	const struct net_device *dev;
 
 	if (!config.probe_reads || BPF_CORE_READ_BITFIELD(skb, pkt_type) != PACKET_OTHERHOST)
@@ -22,9 +22,9 @@ static __always_inline bool came_tagged(const struct sk_buff *skb)
 	dev = skb->dev;
 	if (!dev || skb->mac_header + ETH_HLEN != skb->network_header)
 		return false;
-	bpf_probe_read_kernel(to, sizeof(to), skb->head + skb->mac_header);
-	bpf_probe_read_kernel(own, sizeof(own), dev->dev_addr);
-	return to[0] & 1 || !__builtin_memcmp(to, own, sizeof(to));
+	bpf_probe_read_kernel(&to, ETH_ALEN, skb->head + skb->mac_header);
+	bpf_probe_read_kernel(&own, ETH_ALEN, dev->dev_addr);
+	return *(__u8 *)&to & 1 || to == own;
 }
 
 #endif
