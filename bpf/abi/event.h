@@ -25,7 +25,8 @@ enum abi_kind {
 	ABI_SOCKET_TOTAL = 14,
 	ABI_LINK_TOTAL = 15,
 	ABI_LINK = 29,
-	ABI_LINK_STAT = 30,
+	ABI_DROP_STACK = 30,
+	ABI_LINK_STAT = 31,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };
 
