@@ -31,7 +31,6 @@ struct link_key {
 ABI_SIZE(struct link_key, 8);
 
 #define ABI_LINK_TYPE_BYTES 16
-#define ABI_LINK_SAME_NETNS 0xffffffffU
 
 /* One device: its state, and what its counters (struct rtnl_link_stats64) grew by since it was told
  * of last. Told of when something went wrong or changed, and once besides, at most LINK_QUIET_MAX
@@ -42,7 +41,7 @@ struct link_total {
 	__u32 ifindex;
 	char type[ABI_LINK_TYPE_BYTES]; /* "veth", "bridge" ..; empty: hardware, or what looks so */
 	__u32 link; /* ifindex of the device below, or of the other end; 0 when none */
-	__u32 link_netns_id; /* where that one is; ABI_LINK_SAME_NETNS: in the same namespace */
+	__u32 link_netns; /* inode number of the namespace that one is in, 0 when not known */
 	__u32 master; /* ifindex of the bridge or bond it is part of, 0 when none */
 	__u32 mtu; /* as first seen */
 	__u32 speed_mbit; /* 0 when it has none or does not say */

@@ -37,7 +37,7 @@ link_total end_of_pair(std::uint32_t netns) {
     auto link = make<link_total>(2 * kSecondNs);
     link.netns = netns;
     link.ifindex = link.link = 2;
-    link.link_netns_id = 0;
+    link.link_netns = netns == kNetns ? kOther : kNetns;
     std::memcpy(link.type, "veth", 4);
     link.mtu = 1500;
     link.up_ns = 2 * kSecondNs;
@@ -48,7 +48,7 @@ link_total end_of_pair(std::uint32_t netns) {
 link_total hardware() {
     link_total link = end_of_pair(kNetns);
     link.link = 0;
-    link.link_netns_id = ABI_LINK_SAME_NETNS;
+    link.link_netns = 0;
     std::memset(link.type, 0, sizeof(link.type));
     return link;
 }

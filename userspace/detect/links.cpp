@@ -25,13 +25,6 @@ std::string_view function_of(std::string_view symbol) {
     return symbol.substr(0, symbol.find_first_of("+."));
 }
 
-/// Both ends of a pair gain and lose their carrier together.
-bool pairs_with(const LinkFacts& a, const LinkFacts& b) {
-    return &a != &b && a.is("veth") && b.is("veth") && a.sum.link == b.sum.ifindex &&
-           b.sum.link == a.sum.ifindex &&
-           (a.sum.netns == b.sum.netns) == (a.sum.link_netns_id == ABI_LINK_SAME_NETNS);
-}
-
 } // namespace
 
 const Links& Facts::links() const {
@@ -90,25 +83,12 @@ void Links::add_rows(const Window& total) {
     }
 }
 
-/// Numbers of devices repeat in other namespaces: where several could be the other end, the number
-/// of carrier changes tells, or none is taken.
 void Links::find_peers() {
-    std::multimap<std::pair<std::uint32_t, std::uint32_t>, LinkFacts*> by_ends;
-    for (auto& [key, link] : x_all)
-        if (link.is("veth"))
-            by_ends.emplace(std::pair(link.sum.ifindex, link.sum.link), &link);
     for (auto& [key, link] : x_all) {
-        std::vector<const LinkFacts*> found;
-        const auto [from, to] = by_ends.equal_range({link.sum.link, link.sum.ifindex});
-        for (auto it = from; it != to; it++)
-            if (pairs_with(link, *it->second))
-                found.push_back(it->second);
-        if (found.size() > 1)
-            std::erase_if(found, [&](const LinkFacts* other) {
-                return other->sum.carrier_changes_ever != link.sum.carrier_changes_ever;
-            });
-        if (found.size() == 1)
-            link.peer = found.front();
+        const LinkFacts* other = at(link.sum.link_netns, link.sum.link);
+        if (link.is("veth") && other && other->is("veth") && other->sum.link == link.sum.ifindex &&
+            other != &link)
+            link.peer = other;
     }
 }
 
@@ -189,7 +169,7 @@ bool Links::follows(const LinkFacts& link) const {
     const auto stopped = [](const LinkFacts& other) {
         return other.downs() || other.state() != LinkState::kUp;
     };
-    if (!link.is("veth") && link.sum.link && link.sum.link_netns_id == ABI_LINK_SAME_NETNS)
+    if (!link.is("veth") && link.sum.link && link.sum.link_netns == link.sum.netns)
         if (const LinkFacts* below = at(link.sum.netns, link.sum.link))
             return stopped(*below);
     return std::ranges::any_of(x_all, [&](const auto& other) {

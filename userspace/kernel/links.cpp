@@ -4,6 +4,7 @@
 
 #include <linux/if.h>
 #include <linux/if_link.h>
+#include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 
 namespace culprit {
@@ -83,6 +84,20 @@ Result<std::vector<LinkInfo>> read_links(std::size_t& left_out) {
     if (!done)
         return std::unexpected(done.error().in("devices"));
     return links;
+}
+
+std::int32_t netns_id(int netns_fd) {
+    constexpr std::int32_t kNone = -1;
+    const auto netlink = Netlink::open(NETLINK_ROUTE);
+    if (!netlink)
+        return kNone;
+    NetlinkRequest request(RTM_GETNSID, 0);
+    request.body(rtgenmsg{}).attribute(NETNSA_FD, static_cast<std::uint32_t>(netns_fd));
+    std::int32_t id = kNone;
+    const auto done = netlink->ask(request, [&](const nlmsghdr& message) {
+        id = Attributes(message, sizeof(rtgenmsg)).value<std::int32_t>(NETNSA_NSID, kNone);
+    });
+    return done ? id : kNone;
 }
 
 } // namespace culprit

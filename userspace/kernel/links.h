@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,7 @@ struct LinkInfo {
     std::uint32_t mtu = 0, min_mtu = 0, max_mtu = 0;
     std::uint32_t link = 0; // ifindex of the device below, or of the other end; 0 when none
     std::int32_t link_netns_id = -1; // where that one is; -1: in the same namespace
+    std::uint32_t peer_netns = 0;    // the same as an inode number; 0: not known; filled in later
     std::uint32_t master = 0;        // ifindex of the bridge or bond it is part of
     std::string qdisc;               // at its root
     std::uint32_t rx_queues = 0, tx_queues = 0;
@@ -61,6 +63,9 @@ struct LinkInfo {
 /// there are.
 inline constexpr std::size_t kLinksMax = 16384;
 Result<std::vector<LinkInfo>> read_links(std::size_t& left_out);
+
+/// The number that the namespace behind this descriptor has here; negative when it has none.
+std::int32_t netns_id(int netns_fd);
 
 /// The device that one message of the kernel's answer tells of. Pure.
 LinkInfo parse_link(const nlmsghdr& message);

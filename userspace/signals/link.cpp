@@ -7,6 +7,7 @@
 #include "link.skel.h"
 #include "signals/all.h"
 #include "signals/link_growth.h"
+#include "signals/link_peers.h"
 
 #include "abi/link.h"
 
@@ -32,7 +33,7 @@ constexpr Field kTotalFields[] = {
     CULPRIT_FIELD(link_total, ifindex, Type::kDevice, "device"),
     CULPRIT_FIELD(link_total, type, Type::kText, "kind of device; empty for hardware"),
     LINK_NUMBER(link, "device below, or the other end"),
-    LINK_NUMBER(link_netns_id, "where that one is, as this namespace numbers others"),
+    LINK_NUMBER(link_netns, "namespace that one is in, 0 when not known"),
     LINK_NUMBER(master, "bridge or bond it is part of"),
     CULPRIT_FIELD(link_total, mtu, Type::kBytes, "largest packet, as first seen"),
     LINK_NUMBER(speed_mbit, "speed, 0 when unknown"),
@@ -100,6 +101,11 @@ constexpr Hook kHooks[] = {
 
 class LinkReader : public Reader {
 public:
+    Result<void> read_host(std::uint64_t now_ns, const RecordSink&) override {
+        x_peers.refresh(now_ns);
+        return {};
+    }
+
     Result<void> read_netns(std::uint32_t netns, std::uint64_t now_ns,
                             const RecordSink& sink) override {
         std::size_t left_out = 0;
@@ -112,6 +118,7 @@ public:
             if (link.hardware())
                 ethtool.read_speed(link);
         }
+        x_peers.find(netns, *links);
         x_growth.take(netns, now_ns, *links, sink);
         for (const LinkInfo& link : *links)
             if (x_growth.wants_driver(link, now_ns))
@@ -123,6 +130,7 @@ public:
 
 private:
     LinkGrowth x_growth;
+    LinkPeers x_peers;
 };
 
 } // namespace

@@ -69,8 +69,7 @@ link_total describe(const LinkInfo& link, std::uint32_t netns, std::uint64_t now
     if (link.loopback)
         std::memcpy(total.type, "loopback", 8);
     total.link = link.link;
-    total.link_netns_id =
-        link.link_netns_id < 0 ? ABI_LINK_SAME_NETNS : static_cast<__u32>(link.link_netns_id);
+    total.link_netns = link.peer_netns;
     total.master = link.master;
     total.mtu = link.mtu;
     total.speed_mbit = link.speed_mbit;
