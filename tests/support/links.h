@@ -4,7 +4,6 @@
 
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
-#include <linux/virtio_net.h>
 #include <net/ethernet.h>
 #include <sys/ioctl.h>
 
@@ -93,32 +92,82 @@ inline void send_tagged_syns(const Side& from, const Side& to, std::uint16_t vla
              "send a frame");
 }
 
-/// A TAP device whose other end writes damaged frames among good ones.
-class DamagedTap {
-public:
-    DamagedTap() : x_fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC)) {
-        ifreq request{};
-        request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-        name().copy(request.ifr_name, IFNAMSIZ - 1);
-        must(x_fd && ::ioctl(x_fd.get(), TUNSETIFF, &request) == 0, "make a TAP device");
-        switch_device(name(), true);
-    }
-    static std::string name() { return "tap-damaged"; }
+inline UniqueFd open_tap(const std::string& name) {
+    UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+    ifreq request{};
+    request.ifr_flags = IFF_TAP | IFF_NO_PI;
+    name.copy(request.ifr_name, IFNAMSIZ - 1);
+    must(fd && ::ioctl(fd.get(), TUNSETIFF, &request) == 0, "make a TAP device");
+    return fd;
+}
 
-    void good() { must(write(VIRTIO_NET_HDR_GSO_NONE) > 0, "write a frame"); }
-    /// The kernel knows no such segmentation: it counts rx_frame_errors.
-    void damaged() { must(write(0x2a) < 0 && errno == EINVAL, "have a frame refused"); }
+/// A switch between two hosts, whose port to b keeps the tag of VLAN 42 while b expects none.
+class TaggingSwitch {
+public:
+    explicit TaggingSwitch(const TwoNs& ns)
+        : x_switch(ns.a.path(), "switch", [&ns](const Tell& tell) { return carry(tell, ns); }) {
+        x_switch.number();
+        for (const Side* side : {&ns.a, &ns.b})
+            side->shell(
+                fmt::format("ip link set lo up && ip link set {0} address 02:00:00:00:00:0{1}"
+                            " up && ip addr add {2}/30 dev {0}",
+                            side->device, side == &ns.a ? 'a' : 'b', side->v4));
+        ns.a.shell(fmt::format("ip neigh replace {} lladdr 02:00:00:00:00:0b dev {}", ns.b.v4,
+                               ns.a.device));
+    }
 
 private:
-    ssize_t write(std::uint8_t gso_type) {
-        std::array<unsigned char, sizeof(virtio_net_hdr) + 60> frame{};
-        frame[1] = gso_type;
-        std::memset(frame.data() + sizeof(virtio_net_hdr), 0xff, 6);
-        frame[sizeof(virtio_net_hdr) + 12] = 0x88; // an experimental protocol
-        frame[sizeof(virtio_net_hdr) + 13] = 0xb5;
-        return ::write(x_fd.get(), frame.data(), frame.size());
+    static int carry(const Tell& tell, const TwoNs& ns) {
+        constexpr std::array<unsigned char, 4> kTag = {0x81, 0, 0, 42};
+        constexpr std::size_t kAddresses = 12;
+        const UniqueFd a = open_tap(ns.a.device);
+        const UniqueFd other(::open(ns.b.path().c_str(), O_RDONLY | O_CLOEXEC));
+        must(other && ::setns(other.get(), CLONE_NEWNET) == 0, "enter the other namespace");
+        const UniqueFd b = open_tap(ns.b.device);
+        tell(0);
+        std::vector<unsigned char> frame(65536);
+        for (;;) {
+            const ssize_t size = ::read(a.get(), frame.data(), frame.size());
+            if (size <= 0)
+                continue;
+            std::vector<unsigned char> tagged(frame.begin(), frame.begin() + size);
+            tagged.insert(tagged.begin() + kAddresses, kTag.begin(), kTag.end());
+            // fails while the other device is not up yet
+            [[maybe_unused]] const ssize_t done = ::write(b.get(), tagged.data(), tagged.size());
+        }
     }
-    UniqueFd x_fd;
+    Child x_switch;
+};
+
+/// A VXLAN device of a side, and frames for it from the other side: a good one, or one that VXLAN
+/// refuses and counts as malformed (outer packet marked by congestion, inner one not able to tell,
+/// RFC 6040).
+class Tunnel {
+public:
+    explicit Tunnel(const TwoNs& ns) : x_ns(ns) {
+        ns.b.shell(fmt::format("ip link add {} address 02:00:00:00:00:77 type vxlan id 7 "
+                               "dstport 4789 remote {} && ip link set {} up",
+                               name(), ns.a.v4, name()));
+    }
+    static std::string name() { return "tunnel"; }
+
+    void send(int good, int malformed) const {
+        const UniqueFd fd = make_socket(x_ns.b.v4, SOCK_DGRAM, kDeadlineSeconds);
+        const Address to = address_of(x_ns.b.v4, 4789);
+        const std::array<unsigned char, 8 + 14 + 28> packet = {
+            8,    0, 0, 0,  0, 0,    7, 0,                            // VXLAN
+            2,    0, 0, 0,  0, 0x77, 2, 0, 0,  0,  0, 9, 8,  0,       // Ethernet
+            0x45, 0, 0, 28, 0, 0,    0, 0, 64, 17, 0, 0, 10, 0, 0, 1, // IPv4
+            10,   0, 0, 2};
+        for (const auto& [count, tos] : {std::pair(good, 0), std::pair(malformed, 3)}) {
+            must(::setsockopt(fd.get(), IPPROTO_IP, IP_TOS, &tos, sizeof(tos)) == 0, "set ECN");
+            for (int i = 0; i < count; i++)
+                ::sendto(fd.get(), packet.data(), packet.size(), 0, to.get(), to.size);
+        }
+    }
+
+private:
+    const TwoNs& x_ns;
 };
 
 } // namespace culprit::test

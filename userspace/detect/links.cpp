@@ -21,6 +21,11 @@ namespace {
 
 constexpr std::uint64_t kFrameRoom = 14 + 4; // Ethernet's head and a VLAN tag
 
+/// Samples of one conversation are summed up.
+std::uint64_t frame_bytes(const Row<drop_event>& sample) {
+    return sample.info.count ? sample.record.bytes / sample.info.count : 0;
+}
+
 std::string_view function_of(std::string_view symbol) {
     return symbol.substr(0, symbol.find_first_of("+."));
 }
@@ -178,17 +183,21 @@ bool Links::follows(const LinkFacts& link) const {
     });
 }
 
+std::uint64_t longest_frame(const DropFacts& drops) {
+    std::uint64_t longest = 0;
+    for (const auto& sample : drops.samples)
+        longest = std::max(longest, frame_bytes(sample));
+    return longest;
+}
+
 bool frames_too_long(const DropFacts& drops, const Links& links) {
     constexpr std::uint64_t kSmall = 576; // every IPv4 link takes that much (RFC 791)
     const LinkFacts* from = links.at(drops.at.netns, drops.main_device());
-    std::uint64_t longest = 0, shortest = ~0ULL;
-    for (const auto& [drop, info] : drops.samples) {
-        longest = std::max<std::uint64_t>(longest, drop.bytes);
-        shortest = std::min<std::uint64_t>(shortest, drop.bytes);
-    }
     if (from && from->peer)
-        return longest > from->peer->sum.mtu + kFrameRoom;
-    return !drops.samples.empty() && shortest > kSmall && !(from && from->downs());
+        return longest_frame(drops) > from->peer->sum.mtu + kFrameRoom;
+    const bool all = std::ranges::all_of(
+        drops.samples, [](const auto& sample) { return frame_bytes(sample) > kSmall; });
+    return !drops.samples.empty() && all && !(from && from->downs());
 }
 
 std::string link_name(const LinkFacts& link, std::uint32_t netns, const Names& names) {

@@ -64,6 +64,9 @@ private:
 /// A packet dropped because its device, or the other end of it, does not work.
 bool is_stop_drop(std::string_view reason, std::string_view function);
 
+/// With the link's header.
+std::uint64_t longest_frame(const DropFacts& drops);
+
 /// Drops of frames longer than the other end of the device takes; false when that end did not work.
 bool frames_too_long(const DropFacts& drops, const Links& links);
 

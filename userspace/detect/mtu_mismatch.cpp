@@ -14,13 +14,6 @@ namespace culprit {
 
 namespace {
 
-std::uint64_t longest(const DropFacts& drops) {
-    std::uint64_t bytes = 0;
-    for (const auto& [drop, info] : drops.samples)
-        bytes = std::max<std::uint64_t>(bytes, drop.bytes);
-    return bytes;
-}
-
 /// The drops at each device of the place apart.
 std::vector<DropFacts> by_device(const DropFacts& drops) {
     std::vector<DropFacts> parts;
@@ -42,9 +35,12 @@ std::optional<Finding> refused(const DropFacts& drops, const Facts& facts) {
     DropStory story{.id = "mtu-mismatch", .layer = Layer::kDataLink};
     story.title =
         to ? fmt::format("{} sends frames of up to {} bytes; {} takes packets of {}", name,
-                         longest(drops), link_name(*to, drops.at.netns, names), to->sum.mtu)
+                         longest_frame(drops), link_name(*to, drops.at.netns, names), to->sum.mtu)
            : fmt::format("{} sends frames of up to {} bytes, more than its other end takes", name,
-                         longest(drops));
+                         longest_frame(drops));
+    // path MTU probes of a few connections are fewer
+    const std::uint64_t sent = from ? from->sum.tx_packets : 0;
+    story.needed = double(drops.packets) >= threshold::kMtuShare * double(sent + drops.packets);
     story.advice.push_back({"give both ends the same MTU",
                             fmt::format("{}ip link set {} mtu {}", in_netns(drops.at.netns, names),
                                         name, to ? std::to_string(to->sum.mtu) : "N")});

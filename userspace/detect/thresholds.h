@@ -33,6 +33,10 @@ inline constexpr std::uint64_t kNicErrorsMin = 10; // fewer prove nothing
 inline constexpr double kNicErrorShare = 0.001;    // of the packets: TCP feels it
 inline constexpr double kNicErrorShareCritical = 0.01;
 
+// mtu-mismatch: of the packets a device sent. Probes of the path MTU (RFC 8899) are a few per
+// connection.
+inline constexpr double kMtuShare = 0.01;
+
 // conn-refused. An optional endpoint that refuses now and then is healthy.
 inline constexpr std::uint64_t kRefusedMin = 10;
 inline constexpr double kRefusedPerSecond = 0.5;
