@@ -3,6 +3,7 @@
 #include "detect/drops.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -145,14 +146,19 @@ Drops::Drops(const Window& total) {
 
 void Drops::add_totals(const Window& total) {
     const Listeners listeners(total);
+    std::set<DropPlace> tagged; // totals do not say what had a VLAN
+    for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP))
+        if (drop.tagged)
+            tagged.insert({drop.reason, drop.flow.netns, drop.location});
     for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        const DropPlace at{drop.reason, drop.netns, drop.location};
         const std::string reason = drop_reason(drop.reason, total.names);
         const std::string place = symbol(drop.location, total.names);
-        if (!drop.location || !benign_drop(reason, place).empty() ||
+        if (!drop.location || !benign_drop(reason, place, tagged.contains(at)).empty() ||
             listeners.explains_drop(drop.netns, reason, place))
             continue;
-        DropFacts& facts = x_places[{drop.reason, drop.netns, drop.location}];
-        facts.at = {drop.reason, drop.netns, drop.location};
+        DropFacts& facts = x_places[at];
+        facts.at = at;
         facts.reason = reason;
         facts.symbol = place;
         facts.packets += drop.packets;

@@ -249,6 +249,8 @@ std::uint64_t Capture::rejected() const {
 
 void Capture::start(const Features& features, const CaptureOptions& options) {
     send_bpf_messages_to_log();
+    if (options.config.filters & ABI_FILTER_NETNS)
+        x_impl->readers.look_only_in(options.config.netns);
     std::vector<Loading> all;
     for (const Signal* signal : all_signals()) {
         const bool asked = std::ranges::any_of(
