@@ -15,6 +15,7 @@
 
 #include "abi/connection.h"
 #include "abi/drop.h"
+#include "abi/firewall.h"
 #include "abi/listen.h"
 #include "abi/nic.h"
 #include "abi/qdisc.h"
@@ -58,6 +59,8 @@ template <>
 inline constexpr std::uint32_t kKindOf<listen_total> = ABI_LISTEN_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_total> = ABI_SOCKET_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<rule_total> = ABI_RULE_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>

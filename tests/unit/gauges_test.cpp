@@ -42,8 +42,7 @@ TEST_CASE("the limits of this machine can be read", "[gauges_test]") {
           gauges.at(gauge("ip_local_port_range.low")));
 }
 
-TEST_CASE("the size of the connection table is the first number below the names",
-          "[gauges_test]") {
+TEST_CASE("the size of the connection table is the first number below the names", "[gauges_test]") {
     Gauges gauges;
     parse_conntrack_count("entries  clashres found\n0000001f  00000000 00000000\n"
                           "0000001f  00000000 00000000\n",

@@ -20,6 +20,9 @@ struct Entry {
 
 constexpr std::array kDetectors = {
     Entry{"local-drop", detect_local_drop},
+    Entry{"firewall-drop", detect_firewall_drop},
+    Entry{"firewall-reject", detect_firewall_reject},
+    Entry{"conntrack-full", detect_conntrack_full},
     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused},
     Entry{"connect-timeout", detect_connect_timeout},

@@ -16,6 +16,8 @@ struct DropClass {
 };
 
 constexpr std::array kClasses = {
+    DropClass{"firewall-drop", "NETFILTER_DROP", "*"},
+    DropClass{"firewall-drop", "-", "nf_hook_slow"}, // kernels without reasons
     DropClass{"local-drop", "*", "*"},
 };
 

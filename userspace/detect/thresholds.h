@@ -23,6 +23,16 @@ inline constexpr std::uint64_t kDropSocketMin =
         // sends what its own queue refused without one
 inline constexpr std::uint64_t kDropInfoMin = 100; // nobody seen to suffer: worth knowing only
 
+// firewall-drop: packets of clients that are not on this host. A scanner knocks once or twice; who
+// needs the service keeps trying.
+inline constexpr std::uint64_t kFilteredMin =
+    10; // segments of one connection, datagrams to one end
+inline constexpr std::uint64_t kFilteredAttempts = 3; // to connect from one address to one port
+
+// conntrack-full. netdata's health.d warns from 90 %.
+inline constexpr double kConntrackHigh = 0.9;
+inline constexpr std::uint64_t kConntrackDropMin = 5;
+
 // conn-refused. An optional endpoint that refuses now and then is healthy.
 inline constexpr std::uint64_t kRefusedMin = 10;
 inline constexpr double kRefusedPerSecond = 0.5;

@@ -355,6 +355,10 @@ bool Capture::has_readers() const {
     return !x_impl->readers.empty();
 }
 
+void Capture::show_readers(std::span<const std::byte> record, const Names& names) {
+    x_impl->readers.see(record, names);
+}
+
 void Capture::read_host(std::uint64_t now_ns, const RecordSink& sink) {
     x_impl->readers.read_host(now_ns, sink, x_impl->all_status);
 }

@@ -17,6 +17,7 @@ public:
     void add(std::unique_ptr<Reader> reader, std::size_t status);
     bool empty() const { return x_all.empty(); }
 
+    void see(std::span<const std::byte> record, const Names& names);
     void read_host(std::uint64_t now_ns, const RecordSink& sink, std::vector<SignalStatus>& status);
     void read_netns(std::uint32_t netns, std::uint64_t now_ns, const RecordSink& sink,
                     std::vector<SignalStatus>& status);
