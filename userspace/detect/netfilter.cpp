@@ -35,6 +35,12 @@ struct Asked {
     std::vector<Party> refused_parties, silent_parties;
 };
 
+/// Given up at once: nobody waited for the answer.
+bool changed_its_mind(const connect_event& attempt) {
+    return attempt.result == ABI_RESULT_ABANDONED && !attempt.syn_retransmits &&
+           attempt.latency_ns < threshold::kPatienceNs;
+}
+
 struct Story {
     std::map<std::string, Asked> attempts;                   // by destination
     std::multimap<std::string, Row<retransmit_event>> again; // by conversation
@@ -44,7 +50,7 @@ struct Story {
 Story story_of(const Window& total) {
     Story story;
     for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT)) {
-        if (attempt.result == ABI_RESULT_OK)
+        if (attempt.result == ABI_RESULT_OK || changed_its_mind(attempt))
             continue;
         Asked& asked = story.attempts[destination(attempt.flow)];
         const bool refused = attempt.result == ABI_RESULT_ERROR && is_refusal(attempt.error);
@@ -140,9 +146,9 @@ bool is_group_address(const abi_flow& flow) {
                                          flow.remote[3] == 0xff;
 }
 
-/// Somebody who is not seen on this host waits: a client that repeats its SYNs on attempt after
-/// attempt, a connection whose segments are dropped time after time, or a process of this host
-/// whose datagrams to one address do not leave. A scanner does none of it.
+/// Somebody who is not seen on this host waits: a client that repeats its SYN or its question on
+/// attempt after attempt, a connection whose segments are dropped time after time, or a process of
+/// this host whose datagrams to one address do not leave. A scanner does none of it.
 bool is_missed(const std::vector<Row<drop_event>>& samples) {
     struct Client {
         std::uint64_t attempts = 0, repeats = 0;
@@ -151,16 +157,16 @@ bool is_missed(const std::vector<Row<drop_event>>& samples) {
     std::map<std::string, std::uint64_t> segments, sent;
     for (const auto& [packet, info] : samples) {
         const abi_flow& flow = packet.flow;
-        if (is_syn(packet)) {
+        const bool single = flow.protocol == IPPROTO_UDP && !is_group_address(flow);
+        if (is_syn(packet) || single) {
             Client& client = clients[address(flow, true) + " " + destination(flow)];
             client.attempts++; // the source port is in the key: one row per attempt
             client.repeats += info.count - 1;
         } else if (flow.protocol == IPPROTO_TCP && !(packet.tcp_flags & kRst)) {
             segments[conversation(flow)] += info.count;
-        } else if (flow.protocol == IPPROTO_UDP && packet.path == ABI_PATH_OUTPUT &&
-                   !is_group_address(flow)) {
-            sent[destination(flow)] += info.count;
         }
+        if (single && packet.path == ABI_PATH_OUTPUT)
+            sent[destination(flow)] += info.count;
     }
     const auto often = [](const auto& one) { return one.second >= threshold::kFilteredMin; };
     return std::ranges::any_of(segments, often) || std::ranges::any_of(sent, often) ||

@@ -27,7 +27,8 @@ inline constexpr std::uint64_t kDropInfoMin = 100; // nobody seen to suffer: wor
 // needs the service keeps trying.
 inline constexpr std::uint64_t kFilteredMin =
     10; // segments of one connection, datagrams to one end
-inline constexpr std::uint64_t kFilteredAttempts = 3; // to connect from one address to one port
+inline constexpr std::uint64_t kPatienceNs = 100'000'000; // who gives up sooner only knocked
+inline constexpr std::uint64_t kFilteredAttempts = 3;     // to connect from one address to one port
 
 // conntrack-full. netdata's health.d warns from 90 %.
 inline constexpr double kConntrackHigh = 0.9;
