@@ -24,6 +24,7 @@ enum abi_kind {
 	ABI_SOCKET = 13,
 	ABI_SOCKET_TOTAL = 14,
 	ABI_RULE_TOTAL = 26,
+	ABI_DROP_STACK = 30,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };
 
