@@ -249,10 +249,14 @@ std::set<std::string> rejected_destinations(const Window& total) {
     for (const auto& [reset, info] : total.rows<reset_event>(ABI_RESET))
         if (reset.direction == ABI_SENT && !reset.tcp_state)
             closed.insert(endpoint(reset.flow, true));
+    const auto lost = total.lost.find(ABI_DROP);
+    const bool all = lost == total.lost.end() || !lost->second.limited; // were sampled
     std::set<std::string> found;
-    for (const auto& [to, count] : refused)
-        if (dropped[to] * 2 >= count && !closed.contains(to))
+    for (const auto& [to, count] : refused) {
+        const bool most = dropped[to] * 2 >= count;
+        if ((most || (!all && dropped[to] >= threshold::kDropInfoMin)) && !closed.contains(to))
             found.insert(to);
+    }
     return found;
 }
 

@@ -355,7 +355,6 @@ void Capture::take_totals(std::uint64_t now_ns, const RecordSink& sink) {
 bool Capture::has_readers() const {
     return !x_impl->readers.empty();
 }
-
 void Capture::show_readers(std::span<const std::byte> record, const Names& names) {
     x_impl->readers.see(record, names);
 }
@@ -363,7 +362,6 @@ void Capture::show_readers(std::span<const std::byte> record, const Names& names
 void Capture::read_host(std::uint64_t now_ns, const RecordSink& sink) {
     x_impl->readers.read_host(now_ns, sink, x_impl->all_status);
 }
-
 void Capture::read_netns(std::uint32_t netns, std::uint64_t now_ns, const RecordSink& sink) {
     x_impl->readers.read_netns(netns, now_ns, sink, x_impl->all_status);
 }
