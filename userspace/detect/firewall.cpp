@@ -48,9 +48,11 @@ void add_rule(Finding& finding, const rule_total& rule) {
              double(rule.packets), "packets", "nf_tables"});
     else
         finding.evidence.push_back(
-            {fmt::format("the sampled packets fit {}; it has no counter of its own that proves it",
+            {fmt::format("the sampled packets fit {}; {}",
                          rule.verdict == ABI_RULE_POLICY ? "no rule that drops, so the policy does"
-                                                         : "no other rule that drops"),
+                                                         : "no other rule that drops",
+                         rule.counted ? "its counter was read too late to prove it"
+                                      : "it has no counter that proves it"),
              std::nullopt, "", "nf_tables"});
 }
 
@@ -93,11 +95,11 @@ Finding describe(const FirewallDrops& group, Finding finding, const Names& names
                                              netns_name(group.drops.at.netns, names)),
                                  std::nullopt, "", "kfree_skb"});
     add_rules(finding, group);
-    if (group.rejected && group.drops.syn_conversations)
-        finding.evidence.push_back(
-            {fmt::format("{} attempts to connect there were refused, without a reset of a host",
-                         group.drops.syn_conversations),
-             double(group.drops.syn_conversations), "attempts", "inet_sock_set_state"});
+    if (group.rejected)
+        for (Evidence& evidence : finding.evidence)
+            if (evidence.unit == "attempts") // which those of a silent drop are not
+                evidence.text = fmt::format("{} attempts to connect there are refused or repeated",
+                                            group.drops.syn_conversations);
     if (group.needed && group.drops.affected.empty())
         finding.evidence.push_back({"who sends them tries again and again, so somebody waits",
                                     std::nullopt, "", "kfree_skb"});
