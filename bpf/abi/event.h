@@ -25,6 +25,7 @@ enum abi_kind {
 	ABI_SOCKET_TOTAL = 14,
 	ABI_LINK_TOTAL = 15,
 	ABI_LINK = 29,
+	ABI_RULE_TOTAL = 26,
 	ABI_DROP_STACK = 30,
 	ABI_LINK_STAT = 31,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */

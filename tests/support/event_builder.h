@@ -15,6 +15,7 @@
 
 #include "abi/connection.h"
 #include "abi/drop.h"
+#include "abi/firewall.h"
 #include "abi/link.h"
 #include "abi/listen.h"
 #include "abi/nic.h"
@@ -67,6 +68,8 @@ template <>
 inline constexpr std::uint32_t kKindOf<link_total> = ABI_LINK_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<link_stat> = ABI_LINK_STAT;
+template <>
+inline constexpr std::uint32_t kKindOf<rule_total> = ABI_RULE_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>

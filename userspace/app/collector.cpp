@@ -188,8 +188,12 @@ Result<Window> Collector::cut(bool last) {
     // once more before the end: sockets that nobody was seen using, and those whose process ended
     if (const auto walked = last ? x_capture.walk_files() : Result<void>{}; !walked)
         log(Level::kWarning, walked.error().what);
-    x_capture.take_totals(x_now.to_ns,
-                          [this](std::span<const std::byte> record) { x_now.fold(record); });
+    x_capture.take_totals(x_now.to_ns, [this](std::span<const std::byte> record) {
+        x_now.fold(record);
+        for (const Field& field : find_kind(head_of(record).kind)->fields)
+            note_names(field, record, x_names, nullptr);
+        x_capture.show_readers(record, x_names.all());
+    });
     ask_readers(last, [this](std::span<const std::byte> record) { x_now.fold(record); });
     auto done = drain();
     usleep(1000); // for those that were not submitted yet

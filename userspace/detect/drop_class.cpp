@@ -19,6 +19,8 @@ constexpr std::array kClasses = {
     DropClass{"mtu-mismatch", "NOT_SPECIFIED", "__dev_forward_skb*"},
     DropClass{"vlan-mismatch", "OTHERHOST", "*"},
     DropClass{"vlan-mismatch", "UNHANDLED_PROTO", "*"},
+    DropClass{"firewall-drop", "NETFILTER_DROP", "*"},
+    DropClass{"firewall-drop", "-", "nf_hook_slow"}, // kernels without reasons
     DropClass{"local-drop", "*", "*"},
 };
 

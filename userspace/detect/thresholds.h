@@ -36,6 +36,16 @@ inline constexpr double kNicErrorShareCritical = 0.01;
 // mtu-mismatch: of the packets a device sent. Probes of the path MTU (RFC 8899) are a few per
 // connection.
 inline constexpr double kMtuShare = 0.01;
+// firewall-drop: packets of clients that are not on this host. A scanner knocks once or twice; who
+// needs the service keeps trying.
+inline constexpr std::uint64_t kFilteredMin =
+    10; // segments of one connection, datagrams to one end
+inline constexpr std::uint64_t kPatienceNs = 100'000'000; // who gives up sooner only knocked
+inline constexpr std::uint64_t kFilteredAttempts = 3;     // to connect from one address to one port
+
+// conntrack-full. netdata's health.d warns from 90 %.
+inline constexpr double kConntrackHigh = 0.9;
+inline constexpr std::uint64_t kConntrackDropMin = 5;
 
 // conn-refused. An optional endpoint that refuses now and then is healthy.
 inline constexpr std::uint64_t kRefusedMin = 10;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// snmp and netstat come as pairs of lines: "Tcp: A B C" and "Tcp: 1 2 3".
+// snmp and netstat come as pairs of lines: "Tcp: A B C" and "Tcp: 1 2 3"; nf_conntrack as a table.
 #include "kernel/counters.h"
 
 #include <algorithm>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "util/text.h"
 
@@ -31,6 +33,21 @@ void parse_counters(std::string_view text, Counters& into) {
             if (index && value)
                 into[*index] = *value;
         }
+    }
+}
+
+void parse_conntrack(std::string_view text, Counters& into) {
+    std::istringstream lines{std::string(text)};
+    std::vector<std::optional<std::size_t>> columns;
+    std::string line, word;
+    std::getline(lines, line);
+    for (std::istringstream names(line); names >> word;)
+        columns.push_back(find_counter("Conntrack." + word));
+    while (std::getline(lines, line)) {
+        std::istringstream values(line);
+        for (std::size_t i = 0; i < columns.size() && values >> word; i++)
+            if (const auto value = columns[i] ? hex_number(word) : std::nullopt)
+                into[*columns[i]] += *value;
     }
 }
 

@@ -39,6 +39,12 @@ void parse_sockstat(std::string_view text, Gauges& into) {
     }
 }
 
+void parse_conntrack_count(std::string_view text, Gauges& into) {
+    take_until(text, '\n');
+    if (const auto entries = hex_number(take_until(text, ' ')))
+        into.set(gauge("nf_conntrack_count"), *entries);
+}
+
 void read_limits(Gauges& into) {
     const auto set = [&](std::string_view name, const std::string& text) {
         if (const auto number = to_number(text))
@@ -53,6 +59,7 @@ void read_limits(Gauges& into) {
     for (const char* name : {"tcp_max_tw_buckets", "tcp_max_orphans", "tcp_tw_reuse",
                              "tcp_fin_timeout", "tcp_max_syn_backlog"})
         set(name, words(std::string("/proc/sys/net/ipv4/") + name).first);
+    set("nf_conntrack_max", words("/proc/sys/net/netfilter/nf_conntrack_max").first);
     set("somaxconn", words("/proc/sys/net/core/somaxconn").first);
     const auto [low, high] = words("/proc/sys/net/ipv4/ip_local_port_range");
     set("ip_local_port_range.low", low);

@@ -9,9 +9,10 @@
 
 namespace culprit {
 
-/// /proc/net/sockstat "TCP" (net/ipv4/proc.c: sockstat_seq_show()) and /proc/sys/net. The kernel
+/// /proc/net/sockstat "TCP" (net/ipv4/proc.c: sockstat_seq_show()), /proc/net/stat/nf_conntrack and
+/// /proc/sys/net. The kernel
 /// gives orphans and mem_pages of the whole host, whichever namespace asks.
-inline constexpr std::array<std::string_view, 13> kGaugeNames = {"TCP.inuse",
+inline constexpr std::array<std::string_view, 15> kGaugeNames = {"TCP.inuse",
                                                                  "TCP.orphan",
                                                                  "TCP.tw",
                                                                  "TCP.alloc",
@@ -23,7 +24,9 @@ inline constexpr std::array<std::string_view, 13> kGaugeNames = {"TCP.inuse",
                                                                  "tcp_max_syn_backlog",
                                                                  "somaxconn",
                                                                  "ip_local_port_range.low",
-                                                                 "ip_local_port_range.high"};
+                                                                 "ip_local_port_range.high",
+                                                                 "nf_conntrack_count",
+                                                                 "nf_conntrack_max"};
 
 /// Values in the order of kGaugeNames; kGaugeUnknown where there is none.
 inline constexpr std::uint64_t kGaugeUnknown = ~0ULL;
@@ -55,6 +58,10 @@ std::optional<std::size_t> find_gauge(std::string_view name);
 
 /// Adds what /proc/net/sockstat says.
 void parse_sockstat(std::string_view text, Gauges& into);
+
+/// Adds the size of the connection table: the first number below the names in
+/// /proc/net/stat/nf_conntrack, the same for each CPU.
+void parse_conntrack_count(std::string_view text, Gauges& into);
 
 /// The limits of the network namespace this thread is in; what cannot be read stays unknown.
 void read_limits(Gauges& into);
