@@ -193,8 +193,10 @@ std::uint64_t longest_frame(const DropFacts& drops) {
 bool frames_too_long(const DropFacts& drops, const Links& links) {
     constexpr std::uint64_t kSmall = 576; // every IPv4 link takes that much (RFC 791)
     const LinkFacts* from = links.at(drops.at.netns, drops.main_device());
+    // between equals no frame is too long; large segments pass, but not to an end that is down
     if (from && from->peer)
-        return longest_frame(drops) > from->peer->sum.mtu + kFrameRoom;
+        return from->peer->sum.mtu < from->sum.mtu &&
+               longest_frame(drops) > from->peer->sum.mtu + kFrameRoom;
     const bool all = std::ranges::all_of(
         drops.samples, [](const auto& sample) { return frame_bytes(sample) > kSmall; });
     return !drops.samples.empty() && all && !(from && from->downs());
