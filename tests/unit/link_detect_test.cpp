@@ -186,6 +186,26 @@ TEST_CASE("a port that is down and unused is no finding", "[link_detect_test]") 
     CHECK(found(window).empty());
 }
 
+TEST_CASE("what the kernel sends by itself is no traffic that wants a device",
+          "[link_detect_test]") {
+    Window window = ten_seconds();
+    link_total link = hardware();
+    link.up_ns = 0;
+    link.rx_packets = link.tx_packets = 0;
+    link.no_carrier_ns = 3 * kSecondNs;
+    window.fold(bytes_of(link));
+    auto drop = make<drop_total>();
+    drop.reason = kQdiscDrop;
+    drop.location = kQueue;
+    drop.netns = kNetns;
+    drop.ifindex = 2;
+    drop.ethertype = 0x86dd;
+    drop.protocol = IPPROTO_ICMPV6;
+    drop.packets = 20;
+    window.fold(bytes_of(drop));
+    CHECK(found(window).empty());
+}
+
 TEST_CASE("a device that is removed, or whose namespace is, is no finding", "[link_detect_test]") {
     Window window = ten_seconds();
     link_total link = end_of_pair(kNetns);

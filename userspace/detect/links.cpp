@@ -26,6 +26,14 @@ std::uint64_t frame_bytes(const Row<drop_event>& sample) {
     return sample.info.count ? sample.record.bytes / sample.info.count : 0;
 }
 
+/// The kernel greets every network by itself: group membership and neighbour discovery (MLD has a
+/// hop-by-hop header, protocol 0). ARP goes out because somebody has a packet to send.
+bool is_wanted(const drop_total& drop) {
+    constexpr std::uint16_t kArp = 0x0806;
+    return drop.ethertype == kArp ||
+           (drop.protocol && drop.protocol != IPPROTO_IGMP && drop.protocol != IPPROTO_ICMPV6);
+}
+
 std::string_view function_of(std::string_view symbol) {
     return symbol.substr(0, symbol.find_first_of("+."));
 }
@@ -128,8 +136,9 @@ void Links::add_drops(const Window& total) {
                                                                                   : nullptr;
     };
     for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL))
-        if (LinkFacts* link = stopped_at(drop.netns, drop.ifindex, drop.reason, drop.location))
-            link->dropped += drop.packets;
+        if (is_wanted(drop))
+            if (LinkFacts* link = stopped_at(drop.netns, drop.ifindex, drop.reason, drop.location))
+                link->dropped += drop.packets;
     std::map<std::string, LinkFacts*> lost; // conversation -> device
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP)) {
         LinkFacts* link =
