@@ -6,7 +6,12 @@
 /* packets */
 struct net_device {
 	int ifindex;
+	unsigned int mtu;
 	possible_net_t nd_net;
+};
+
+struct dst_entry {
+	struct net_device *dev;
 };
 
 struct sk_buff {

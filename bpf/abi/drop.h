@@ -30,7 +30,8 @@ struct drop_event {
 	__u8 tcp_flags;
 	__u8 path; /* enum abi_path */
 	__u16 vlan; /* id of the VLAN it arrived with and nobody took off; 0 when none */
-	__u8 pad[2];
+	__u8 icmp_type; /* of an ICMP or ICMPv6 message; 0 otherwise */
+	__u8 icmp_code;
 };
 ABI_SIZE(struct drop_event, 160);
 

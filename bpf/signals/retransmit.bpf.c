@@ -36,6 +36,10 @@ static __always_inline void describe(struct retransmit_event *event, const struc
 	event->type = type_of(event->tcp_state, event->ca_state, tp->inet_conn.icsk_pending);
 	event->life_segs_out = tp->segs_out;
 	event->life_retransmits = tp->total_retrans;
+	event->acked_bytes = tp->bytes_acked;
+	event->acked_segs = tp->delivered;
+	event->mss = tp->mss_cache;
+	event->soft_error = tp->inet_conn.icsk_inet.sk.sk_err_soft;
 	event->srtt_us = tp->srtt_us >> 3;
 	event->cwnd = tp->snd_cwnd;
 }

@@ -15,6 +15,7 @@
 
 #include "abi/connection.h"
 #include "abi/drop.h"
+#include "abi/icmp.h"
 #include "abi/listen.h"
 #include "abi/nic.h"
 #include "abi/qdisc.h"
@@ -50,6 +51,10 @@ template <>
 inline constexpr std::uint32_t kKindOf<nic_event> = ABI_NIC;
 template <>
 inline constexpr std::uint32_t kKindOf<nic_total> = ABI_NIC_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<icmp_event> = ABI_ICMP;
+template <>
+inline constexpr std::uint32_t kKindOf<icmp_total> = ABI_ICMP_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_info> = ABI_SOCKET;
 template <>

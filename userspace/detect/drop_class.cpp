@@ -16,6 +16,12 @@ struct DropClass {
 };
 
 constexpr std::array kClasses = {
+    DropClass{"mtu-blackhole", "PKT_TOO_BIG", "ip_forward*"},
+    DropClass{"mtu-blackhole", "PKT_TOO_BIG", "ip6_forward*"},
+    DropClass{"ttl-exceeded", "IP_INHDR", "ip_forward*"},
+    DropClass{"ttl-exceeded", "IP_INHDR", "ip6_forward*"},
+    DropClass{"reassembly-failure", "FRAG_REASM_TIMEOUT", "*"},
+    DropClass{"reassembly-failure", "FRAG_TOO_FAR", "*"},
     DropClass{"local-drop", "*", "*"},
 };
 

@@ -37,6 +37,7 @@ constexpr Check kChecks[] = {
     {Layer::kDataLink, "", "failed neighbours without a drop, duplicate addresses: no signal yet",
      false},
     {Layer::kNetwork, "drop", "drops by routing, firewall, fragmentation", true},
+    {Layer::kNetwork, "icmp", "ICMP errors sent here, and those that hit sockets", true},
     {Layer::kNetwork, "",
      "connects refused for want of a route: the kernel sends no packet, no signal yet", false},
     {Layer::kTransport, "connection", "results of connection attempts, endings of connections",

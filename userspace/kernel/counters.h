@@ -10,8 +10,8 @@
 namespace culprit {
 
 /// /proc/net/snmp and /proc/net/netstat: "Tcp" line and column (RFC 4022 names and the kernel's
-/// TcpExt).
-inline constexpr std::array<std::string_view, 33> kCounterNames = {"Tcp.ActiveOpens",
+/// TcpExt). /proc/net/snmp6: "Ip6ReasmFails" is "Ip6.ReasmFails".
+inline constexpr std::array<std::string_view, 49> kCounterNames = {"Tcp.ActiveOpens",
                                                                    "Tcp.PassiveOpens",
                                                                    "Tcp.AttemptFails",
                                                                    "Tcp.EstabResets",
@@ -43,7 +43,23 @@ inline constexpr std::array<std::string_view, 33> kCounterNames = {"Tcp.ActiveOp
                                                                    "TcpExt.SyncookiesRecv",
                                                                    "TcpExt.SyncookiesFailed",
                                                                    "TcpExt.TCPReqQFullDoCookies",
-                                                                   "TcpExt.TCPReqQFullDrop"};
+                                                                   "TcpExt.TCPReqQFullDrop",
+                                                                   "Ip.InHdrErrors",
+                                                                   "Ip.ReasmTimeout",
+                                                                   "Ip.ReasmReqds",
+                                                                   "Ip.ReasmOKs",
+                                                                   "Ip.ReasmFails",
+                                                                   "Ip.FragFails",
+                                                                   "IcmpMsg.InType3",
+                                                                   "IcmpMsg.InType11",
+                                                                   "IcmpMsg.OutType3",
+                                                                   "IcmpMsg.OutType11",
+                                                                   "Ip6.ReasmReqds",
+                                                                   "Ip6.ReasmOKs",
+                                                                   "Ip6.ReasmFails",
+                                                                   "Icmp6.InDestUnreachs",
+                                                                   "Icmp6.InPktTooBigs",
+                                                                   "Icmp6.InTimeExcds"};
 
 /// Values in the order of kCounterNames; absolute as read, or the growth over a window.
 using Counters = std::array<std::uint64_t, kCounterNames.size()>;
@@ -61,6 +77,9 @@ std::optional<std::size_t> find_counter(std::string_view name);
 
 /// Adds what one file of /proc/net says; columns this kernel lacks stay as they are.
 void parse_counters(std::string_view text, Counters& into);
+
+/// Adds what /proc/net/snmp6 says.
+void parse_counters6(std::string_view text, Counters& into);
 
 /// now - before, 0 where a counter went back (the namespace was made anew).
 Counters growth(const Counters& now, const Counters& before);

@@ -55,7 +55,10 @@ Result<Counters> read_counters_at(const std::string& net) {
     const auto netstat = read_file(net + "/netstat");
     if (!netstat)
         return std::unexpected(netstat.error());
-    return parse_both(*snmp, *netstat);
+    Counters counters = parse_both(*snmp, *netstat);
+    if (const auto snmp6 = read_file(net + "/snmp6")) // not there when IPv6 is off
+        parse_counters6(*snmp6, counters);
+    return counters;
 }
 
 std::map<std::uint32_t, std::string> devices_here() {
