@@ -206,6 +206,7 @@ struct tcp_sock {
 	u32 srtt_us;
 	u32 snd_cwnd;
 	u32 delivered;
+	u32 sacked_out;
 	u32 total_retrans;
 	struct minmax rtt_min;
 };

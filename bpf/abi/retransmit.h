@@ -28,6 +28,8 @@ struct retransmit_event {
 	__u64 attempts; /* timeouts in a row, this one included; of a SYN-ACK those before */
 	__u64 acked_bytes; /* of this socket so far: what the peer has for certain; 0 for SYN-ACK */
 	__u64 acked_segs; /* segments it came in */
+	__u64 sacked_segs; /* that arrived behind a gap, by selective ACKs */
+	__u64 heard_ns; /* when the peer's last ACK came, boot time; 0 for SYN-ACK */
 	__u32 type; /* enum abi_retransmit */
 	__u32 error; /* positive errno of the attempt; 0 sent, or the kernel does not tell */
 	__u32 seq; /* first sequence number */
@@ -40,6 +42,6 @@ struct retransmit_event {
 			     something was acknowledged; 0 when none */
 	__u32 pad;
 };
-ABI_SIZE(struct retransmit_event, 232);
+ABI_SIZE(struct retransmit_event, 248);
 
 #endif

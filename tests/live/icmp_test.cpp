@@ -102,8 +102,7 @@ TEST_CASE("errors sent add up to what the kernel counts", "[icmp_test]") {
         for (int i = 0; i < 30; i++)
             send_datagram(ns.b.v4, kNobody, 100);
     });
-    const std::uint64_t expected =
-        growth(ns.b.counters(), before)[counter("IcmpMsg.OutType3")];
+    const std::uint64_t expected = growth(ns.b.counters(), before)[counter("IcmpMsg.OutType3")];
     culprit.wait();
     CHECK(expected > 0);
     std::uint64_t total = 0;

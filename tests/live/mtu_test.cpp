@@ -61,8 +61,8 @@ TEST_CASE("a sender's own firewall that drops the news is named", "[mtu_test]") 
                  [&](const Tell&) { return upload(ns.server.v4, sink.port(), 1, 16384, 5); });
     CHECK(culprit.wait() == 3);
     INFO(culprit.out().substr(0, 12000));
-    const auto finding = find_finding(Json::parse(culprit.out()), "mtu-blackhole",
-                                      hurts(client.pid()));
+    const auto finding =
+        find_finding(Json::parse(culprit.out()), "mtu-blackhole", hurts(client.pid()));
     REQUIRE(finding);
     CHECK(evidence_of(*finding).find(ns.client.netns()) != std::string::npos);
 }
@@ -123,6 +123,5 @@ TEST_CASE("a wire that dies under a bulk transfer is no such hole", "[mtu_test]"
         fmt::format("ip neigh replace {} lladdr 02:00:00:00:00:99 dev {}", ns.b.v4, ns.a.device));
     culprit.wait();
     INFO(culprit.out().substr(0, 8000));
-    CHECK_FALSE(
-        find_finding(Json::parse(culprit.out()), "mtu-blackhole", hurts(client.pid())));
+    CHECK_FALSE(find_finding(Json::parse(culprit.out()), "mtu-blackhole", hurts(client.pid())));
 }

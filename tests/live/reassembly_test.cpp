@@ -18,7 +18,8 @@ void send_large(const std::string& to, int datagrams) {
 
 } // namespace
 
-TEST_CASE("fragments that a filter keeps back are told where the others wait", "[reassembly_test]") {
+TEST_CASE("fragments that a filter keeps back are told where the others wait",
+          "[reassembly_test]") {
     const RoutedNs ns;
     ns.router.nft("forward", "ip frag-off & 0x1fff != 0 drop");
     ns.server.shell("sysctl -qw net.ipv4.ipfrag_time=1");
@@ -27,8 +28,8 @@ TEST_CASE("fragments that a filter keeps back are told where the others wait", "
     ns.client.in([&] { send_large(ns.server.v4, 60); });
     CHECK(culprit.wait() == 3);
     INFO(culprit.out().substr(0, 12000));
-    const auto finding = find_finding(Json::parse(culprit.out()), "reassembly-failure",
-                                      about(ns.server.inum()));
+    const auto finding =
+        find_finding(Json::parse(culprit.out()), "reassembly-failure", about(ns.server.inum()));
     REQUIRE(finding);
     CHECK((*finding)["severity"] == "critical");
     CHECK((*finding)["where"]["remote"] == ns.client.v4);
@@ -55,6 +56,6 @@ TEST_CASE("a fragment lost now and then is healthy", "[reassembly_test]") {
     ns.client.in([&] { send_large(ns.server.v4, 100); });
     culprit.wait();
     INFO(culprit.out().substr(0, 12000));
-    CHECK_FALSE(find_finding(Json::parse(culprit.out()), "reassembly-failure",
-                             about(ns.server.inum())));
+    CHECK_FALSE(
+        find_finding(Json::parse(culprit.out()), "reassembly-failure", about(ns.server.inum())));
 }

@@ -55,8 +55,7 @@ TEST_CASE("a neighbour that does not answer is no router's word", "[unreachable_
     });
     culprit.wait();
     INFO(culprit.out().substr(0, 8000));
-    CHECK_FALSE(
-        find_finding(Json::parse(culprit.out()), "host-unreachable", hurts(client.pid())));
+    CHECK_FALSE(find_finding(Json::parse(culprit.out()), "host-unreachable", hurts(client.pid())));
 }
 
 TEST_CASE("two routers that send packets to each other are a loop", "[unreachable_test]") {

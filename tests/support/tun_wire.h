@@ -57,8 +57,8 @@ private:
                 if (!(ready[from].revents & POLLIN))
                     continue;
                 const ssize_t size = ::read(ready[from].fd, packet.data(), packet.size());
-                const bool lost = from == 0 && (size > largest ||
-                                                (size > kWithData && ++count % every == 0));
+                const bool lost =
+                    from == 0 && (size > largest || (size > kWithData && ++count % every == 0));
                 if (size <= 0 || lost)
                     continue;
                 // fails while the other device is not up yet

@@ -79,6 +79,8 @@ std::vector<std::byte> a_retransmit() {
     record.attempts = 3;
     record.acked_bytes = 700;
     record.acked_segs = 2;
+    record.sacked_segs = 1;
+    record.heard_ns = 3600 * kSecondNs;
     record.mss = 1448;
     record.soft_error = 113;
     record.srtt_us = 45'000;

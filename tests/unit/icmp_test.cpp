@@ -58,6 +58,7 @@ struct Repeats {
     std::uint16_t port = 40000;
     std::uint64_t bytes = 1448, mss = 1448;
     std::uint64_t acked_bytes = 0, acked_segs = 1;
+    std::uint64_t sacked_segs = 0;
     int timeouts = 5;
     bool progress = false; // something arrives between them
 };
@@ -75,6 +76,7 @@ void add_repeats(Window& window, const Repeats& r) {
         again.attempts = r.progress ? 1 : i + 1;
         again.acked_bytes = r.acked_bytes;
         again.acked_segs = r.acked_segs;
+        again.sacked_segs = r.sacked_segs;
         again.life_segs_out = 100;
         again.life_retransmits = i + 1;
         window.fold(bytes_of(again));
@@ -134,6 +136,8 @@ TEST_CASE("full-size segments that never arrive while small ones do are a hole o
           "[icmp_test]") {
     Window window = ten_seconds();
     add_repeats(window, {.acked_bytes = 300, .acked_segs = 3});
+    CHECK(loud(window).empty()); // what arrived before says nothing of the path now
+    add_repeats(window, {.port = 40009, .acked_bytes = 300, .acked_segs = 3, .sacked_segs = 1});
     const auto findings = loud(window);
     REQUIRE(ids(findings) == Ids{"mtu-blackhole"});
     CHECK(findings[0].where.remote == "10.0.0.2");
@@ -162,17 +166,31 @@ TEST_CASE("handshakes that pass meanwhile show that the path is alive", "[icmp_t
 TEST_CASE("small segments that do not arrive, and large ones that do in the end, are no hole",
           "[icmp_test]") {
     Window window = ten_seconds();
-    add_repeats(window, {.bytes = 400, .acked_bytes = 300, .acked_segs = 3});
+    add_repeats(window, {.bytes = 400, .acked_bytes = 300, .acked_segs = 3, .sacked_segs = 1});
     CHECK(loud(window).empty());
     Window lossy = ten_seconds();
-    add_repeats(lossy, {.acked_bytes = 300, .acked_segs = 3, .progress = true});
+    add_repeats(lossy, {.acked_bytes = 300, .acked_segs = 3, .sacked_segs = 1, .progress = true});
     CHECK(loud(lossy).empty());
+}
+
+TEST_CASE("repeats of the handshake do not count as timeouts of what follows", "[icmp_test]") {
+    Window window = ten_seconds();
+    auto syn = make<retransmit_event>();
+    syn.flow = tcp_flow("10.0.0.1", 40000, "10.0.0.2", 80);
+    syn.owner = process("sender", 42);
+    syn.type = ABI_RETRANSMIT_SYN;
+    syn.segs = 1;
+    syn.mss = 1448;
+    syn.attempts = 3;
+    window.fold(bytes_of(syn));
+    add_repeats(window, {.sacked_segs = 1, .timeouts = 1});
+    CHECK(loud(window).empty());
 }
 
 TEST_CASE("what a hole explains is no packet loss", "[icmp_test]") {
     Window window = ten_seconds();
     for (std::uint16_t port = 40000; port < 40010; port++)
-        add_repeats(window, {.port = port, .acked_bytes = 300, .acked_segs = 3});
+        add_repeats(window, {.port = port, .acked_bytes = 300, .acked_segs = 3, .sacked_segs = 1});
     CHECK(ids(loud(window)) == Ids{"mtu-blackhole"});
 }
 

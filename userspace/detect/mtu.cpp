@@ -12,17 +12,23 @@ namespace culprit {
 
 namespace {
 
+void raise(std::uint64_t& most, std::uint64_t value) {
+    most = std::max(most, value);
+}
+
 void note(StuckFlow& flow, const retransmit_event& again, const RowInfo& info) {
     flow.flow = again.flow;
     flow.party = {again.owner, again.flow.netns};
-    flow.attempts = std::max<std::uint64_t>(flow.attempts, again.attempts);
-    flow.acked_bytes = std::max<std::uint64_t>(flow.acked_bytes, again.acked_bytes);
-    flow.acked_segs = std::max<std::uint64_t>(flow.acked_segs, again.acked_segs);
+    raise(flow.acked_bytes, again.acked_bytes);
+    raise(flow.acked_segs, again.acked_segs);
     if (again.type != ABI_RETRANSMIT_RTO || !again.segs)
         return;
+    raise(flow.attempts, again.attempts);
+    raise(flow.sacked_segs, again.sacked_segs);
+    raise(flow.heard_ns, again.heard_ns);
+    raise(flow.mss, again.mss);
     flow.resent += again.segs;
     flow.resent_bytes += again.bytes;
-    flow.mss = std::max<std::uint64_t>(flow.mss, again.mss);
     flow.first_ns = flow.first_ns ? std::min(flow.first_ns, info.first_ns) : info.first_ns;
 }
 
@@ -37,8 +43,9 @@ std::map<std::pair<std::uint32_t, std::string>, StuckFlow> collect(const Window&
 
 } // namespace
 
-double StuckFlow::acked_mean() const {
-    return acked_segs ? double(acked_bytes) / double(acked_segs) : 0;
+bool StuckFlow::never_large() const {
+    return !acked_bytes ||
+           double(acked_bytes) < threshold::kStuckSmall * double(mss * acked_segs);
 }
 
 bool StuckFlow::stands_still() const {
@@ -66,8 +73,9 @@ bool MtuHoles::small_ones_pass(const StuckFlow& flow) const {
     const auto passed = x_handshakes.find(peer);
     if (passed != x_handshakes.end() && passed->second.last_ns > flow.first_ns)
         return true;
-    const bool never_large = flow.acked_mean() < kStuckSmall * double(flow.mss);
-    return never_large && (flow.acked_bytes > 0 || x_flows.at(peer) >= kStuckFlowsMin);
+    if (flow.never_large() && (flow.sacked_segs || flow.heard_ns > flow.first_ns))
+        return true;
+    return !flow.acked_bytes && x_silent.at(peer) >= kStuckFlowsMin;
 }
 
 MtuHoles::MtuHoles(const Window& total) {
@@ -81,7 +89,7 @@ MtuHoles::MtuHoles(const Window& total) {
             continue;
         if (too_big)
             flow.too_big = *place;
-        x_flows[{flow.flow.netns, address(flow.flow, false)}]++;
+        x_silent[{flow.flow.netns, address(flow.flow, false)}] += !flow.acked_bytes;
         all.push_back(flow);
     }
     for (StuckFlow& flow : all)

@@ -24,11 +24,13 @@ struct StuckFlow {
     std::uint64_t mss = 0;         // payload of its largest segment
     std::uint64_t acked_bytes = 0; // in its life
     std::uint64_t acked_segs = 0;
+    std::uint64_t sacked_segs = 0; // that arrived behind those that did not
+    std::uint64_t heard_ns = 0;    // the peer's last ACK
     std::uint64_t first_ns = 0;
     std::optional<DropPlace> too_big; // where on this host; none: beyond it
 
-    /// Mean payload of what arrived.
-    double acked_mean() const;
+    /// Nothing of full size seems to have arrived in its life.
+    bool never_large() const;
     /// All that was sent again is as large as it gets, and nothing of it ever arrived.
     bool stands_still() const;
 };
@@ -56,7 +58,7 @@ private:
     std::vector<StuckFlow> x_stuck;
     std::map<std::string, std::size_t> x_index; // conversation -> element of x_stuck
     std::map<Peer, Handshakes> x_handshakes;
-    std::map<Peer, std::uint64_t> x_flows; // that stand still
+    std::map<Peer, std::uint64_t> x_silent; // flows that stand still from their first byte on
 };
 
 } // namespace culprit

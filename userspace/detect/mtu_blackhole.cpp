@@ -61,12 +61,19 @@ std::optional<Evidence> smaller_ones(const Sender& sender, const MtuHoles& holes
         return Evidence{fmt::format("{} to the same peer succeeded meanwhile",
                                     count_of(handshakes, "handshake", "handshakes")),
                         double(handshakes), "connections", "inet_sock_set_state"};
-    const auto acked = std::ranges::max_element(sender.flows, {}, &StuckFlow::acked_bytes);
-    if (!acked->acked_bytes)
+    std::uint64_t sacked = 0, acked = 0;
+    for (const StuckFlow& flow : sender.flows) {
+        sacked += flow.sacked_segs;
+        acked = std::max(acked, flow.acked_bytes);
+    }
+    if (sacked)
+        return Evidence{fmt::format("{} sent behind them arrived",
+                                    count_of(sacked, "smaller segment", "smaller segments")),
+                        double(sacked), "segments", "tcp_retransmit_skb (SACK)"};
+    if (!acked)
         return std::nullopt;
-    return Evidence{fmt::format("smaller segments of theirs arrived: {} bytes on average",
-                                static_cast<std::uint64_t>(acked->acked_mean())),
-                    acked->acked_mean(), "bytes", "tcp_retransmit_skb"};
+    return Evidence{fmt::format("before, {} bytes in smaller segments had arrived", acked),
+                    double(acked), "bytes", "tcp_retransmit_skb"};
 }
 
 Evidence no_news(const Window& total, std::uint32_t netns) {

@@ -30,6 +30,9 @@ constexpr Field kFields[] = {
     CULPRIT_FIELD(retransmit_event, mss, Type::kBytes, "payload of the largest segment it sends"),
     CULPRIT_FIELD(retransmit_event, acked_bytes, Type::kBytes, "acknowledged so far"),
     CULPRIT_FIELD(retransmit_event, acked_segs, Type::kNumber, "segments it came in"),
+    CULPRIT_FIELD(retransmit_event, sacked_segs, Type::kNumber, "that arrived behind a gap (SACK)"),
+    CULPRIT_FIELD(retransmit_event, heard_ns, Type::kNumber,
+                  "when the peer's last ACK came, nanoseconds since boot"),
     CULPRIT_FIELD(retransmit_event, soft_error, Type::kErrno,
                   "ICMP error about this connection since the last acknowledgement"),
     CULPRIT_FIELD(retransmit_event, life_segs_out, Type::kNumber,
@@ -50,7 +53,8 @@ constexpr Part kSums[] = {
 constexpr Part kMaxima[] = {
     CULPRIT_PART(retransmit_event, life_segs_out), CULPRIT_PART(retransmit_event, life_retransmits),
     CULPRIT_PART(retransmit_event, attempts),      CULPRIT_PART(retransmit_event, acked_bytes),
-    CULPRIT_PART(retransmit_event, acked_segs),
+    CULPRIT_PART(retransmit_event, acked_segs),    CULPRIT_PART(retransmit_event, sacked_segs),
+    CULPRIT_PART(retransmit_event, heard_ns),
 };
 
 constexpr Kind kRetransmit = {ABI_RETRANSMIT,
