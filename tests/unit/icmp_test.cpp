@@ -255,6 +255,36 @@ TEST_CASE("one unreachable attempt among many is nothing", "[icmp_test]") {
     CHECK(loud(window).empty());
 }
 
+TEST_CASE("attempts without an answer are of the same fault where a router said so once",
+          "[icmp_test]") {
+    Window window = ten_seconds();
+    add_connects(window, ABI_RESULT_ERROR, EHOSTUNREACH, 1);
+    add_connects(window, ABI_RESULT_ERROR, ETIMEDOUT, 4);
+    for (std::uint16_t port = 40000; port < 40004; port++) {
+        auto again = make<retransmit_event>();
+        again.flow = tcp_flow("10.0.0.1", port, "10.0.0.2", 80);
+        again.owner = process("client", 7);
+        again.type = ABI_RETRANSMIT_SYN;
+        again.segs = 2;
+        window.fold(bytes_of(again));
+    }
+    CHECK(ids(loud(window)) == Ids{"host-unreachable"});
+}
+
+TEST_CASE("datagrams with few hops are answered as their sender wants", "[icmp_test]") {
+    Window window = ten_seconds();
+    grow(window, counter("IcmpMsg.InType11"), 30);
+    for (int i = 0; i < 30; i++) {
+        auto icmp = make<icmp_event>();
+        icmp.flow = tcp_flow("10.0.0.1", 40000, "10.0.0.2", 33434);
+        icmp.flow.protocol = IPPROTO_UDP;
+        icmp.direction = ABI_RECEIVED;
+        icmp.error = EHOSTUNREACH;
+        window.fold(bytes_of(icmp));
+    }
+    CHECK(loud(window).empty());
+}
+
 TEST_CASE("a connection that is told while it repeats counts too", "[icmp_test]") {
     Window window = ten_seconds();
     for (std::uint16_t port = 40000; port < 40003; port++) {

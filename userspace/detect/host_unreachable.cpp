@@ -69,7 +69,7 @@ std::vector<Finding> detect_host_unreachable(const Facts& facts) {
         if (one.by != UnreachableBy::kRouter || !one.is_fault())
             continue;
         Finding finding = unreachable_finding("host-unreachable", one, facts.total);
-        finding.confidence = one.failed ? 0.9 : 0.75;
+        finding.confidence = one.failed + one.told ? 0.95 : 0.8;
         finding.title = fmt::format("{} cannot reach {}: a router says it is unreachable",
                                     owner_name(one.party.owner, facts.total.names), one.to);
         add_router(finding, one, facts.total);

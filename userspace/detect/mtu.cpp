@@ -44,8 +44,7 @@ std::map<std::pair<std::uint32_t, std::string>, StuckFlow> collect(const Window&
 } // namespace
 
 bool StuckFlow::never_large() const {
-    return !acked_bytes ||
-           double(acked_bytes) < threshold::kStuckSmall * double(mss * acked_segs);
+    return !acked_bytes || double(acked_bytes) < threshold::kStuckSmall * double(mss * acked_segs);
 }
 
 bool StuckFlow::stands_still() const {

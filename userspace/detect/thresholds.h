@@ -35,7 +35,8 @@ inline constexpr std::uint64_t kTooBigMin = 4;
 inline constexpr std::uint64_t kTooBigNs = 1'000'000'000;
 
 // ttl-exceeded. traceroute sends three probes per hop.
-inline constexpr std::uint64_t kBouncedMin = 10; // sent back where they came from, nobody hurt seen
+inline constexpr std::uint64_t kOutOfHopsMin = 10; // packets, where nobody is seen to suffer
+inline constexpr double kBouncedShare = 0.9; // of the answered ones: back to where they came from
 inline constexpr std::uint64_t kTimeExceededMin = 3;
 
 // host-unreachable: attempts that an ICMP error ended, and their share.

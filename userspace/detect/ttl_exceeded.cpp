@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // ttl-exceeded. Claim: packets run out of hops: a routing loop. Evidence: packets that this host
 // should forward and drops with no hop left, while connections of the same flow suffer, or that
-// would leave by the device they came in by, again and again; or attempts to connect ended by such
+// would leave by the device they came in by; or attempts to connect ended by such
 // an error from beyond. Looks alike: traceroute, whose probes run out of hops on purpose, a few per
 // hop, and which no connection waits for.
 #include <algorithm>
@@ -20,15 +20,29 @@ namespace {
 
 constexpr std::uint8_t kTimeExceeded = 11;
 
-/// Packets that ran out of hops on their way back to where they came from; ping and its like probe.
-std::uint64_t bounced(const Window& total, std::uint32_t netns) {
-    std::uint64_t count = 0;
-    for (const auto& [icmp, info] : total.rows<icmp_event>(ABI_ICMP))
-        if (icmp.direction == ABI_SENT && icmp.type == kTimeExceeded && icmp.code == 0 &&
-            icmp.flow.netns == netns && icmp.out_netns == netns && icmp.out_ifindex &&
-            icmp.out_ifindex == icmp.flow.ifindex && icmp.flow.protocol != IPPROTO_ICMP)
-            count += info.count;
-    return count;
+/// The messages about packets that ran out of hops here; ping and its like probe.
+struct OutOfHops {
+    std::uint64_t all = 0;
+    std::uint64_t bounced = 0; // of them on their way back to where they came from
+
+    bool is_loop() const {
+        return bounced >= threshold::kTimeExceededMin &&
+               double(bounced) >= threshold::kBouncedShare * double(all);
+    }
+};
+
+OutOfHops out_of_hops(const Window& total, std::uint32_t netns) {
+    OutOfHops sum;
+    for (const auto& [icmp, info] : total.rows<icmp_event>(ABI_ICMP)) {
+        if (icmp.direction != ABI_SENT || icmp.type != kTimeExceeded || icmp.code ||
+            icmp.flow.netns != netns || icmp.flow.protocol == IPPROTO_ICMP)
+            continue;
+        const bool back =
+            icmp.out_netns == netns && icmp.out_ifindex && icmp.out_ifindex == icmp.flow.ifindex;
+        sum.all += info.count;
+        sum.bounced += back ? info.count : 0;
+    }
+    return sum;
 }
 
 std::string destination_of(const DropFacts& drops) {
@@ -36,7 +50,7 @@ std::string destination_of(const DropFacts& drops) {
 }
 
 std::optional<Finding> near_loop(const DropFacts& drops, const Window& total) {
-    const std::uint64_t back = bounced(total, drops.at.netns);
+    const OutOfHops told = out_of_hops(total, drops.at.netns);
     const std::string to = destination_of(drops);
     DropStory story{
         .id = "ttl-exceeded", .layer = Layer::kNetwork, .needed = back >= threshold::kBouncedMin};
@@ -49,10 +63,12 @@ std::optional<Finding> near_loop(const DropFacts& drops, const Window& total) {
     if (!finding)
         return finding;
     finding->where.remote = to;
-    if (back)
+    if (told.bounced)
         finding->evidence.push_back(
-            {fmt::format("{} of them would have left by the device they came in by", back),
-             double(back), "packets", "icmp_send"});
+            {fmt::format("{} of the {} that were answered would have left by the device they came "
+                         "in by",
+                         told.bounced, told.all),
+             double(told.bounced), "packets", "icmp_send"});
     return finding;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,13 +25,19 @@ struct Unreachable {
     Party party;
     abi_flow flow{}; // of one attempt
     std::string to;
-    std::uint64_t all = 0;    // attempts to connect
-    std::uint64_t failed = 0; // of them ended by an ICMP error; for UDP the errors
-    std::uint64_t still = 0;  // connections under way that it is about
+    std::uint64_t all = 0, ok = 0; // attempts to connect that ended; with success
+    std::uint64_t failed = 0;      // by an ICMP error; for UDP the errors
+    std::uint64_t still = 0;       // connections under way that were told
+    std::uint64_t silent = 0;      // attempts that ended without an answer
+    std::uint64_t waiting = 0;     // attempts that repeat their SYN
+    std::uint64_t told = 0;        // errors about it that another namespace of this host sent
     std::uint64_t first_ns = 0;
     std::map<std::uint32_t, std::uint64_t> errors; // errno -> times
     UnreachableBy by = UnreachableBy::kRouter;
 
+    /// Attempts that got no answer, told or not: routers say it once a second, and a socket that
+    /// is busy at the moment does not hear it.
+    std::uint64_t unanswered() const;
     bool is_fault() const;
     std::string errors_text() const; // "40 EHOSTUNREACH, 2 ENETUNREACH"
 };
@@ -46,7 +53,7 @@ public:
 
 private:
     std::vector<Unreachable> x_all;
-    std::map<std::pair<std::uint32_t, std::string>, std::size_t> x_index; // netns, destination
+    std::set<std::pair<std::uint32_t, std::string>> x_faults; // netns, destination
 };
 
 /// What the findings about them have in common.

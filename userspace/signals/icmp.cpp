@@ -71,8 +71,7 @@ constexpr const Kind* kKinds[] = {&kIcmp, &kIcmpTotal};
 constexpr Hook kHooks[] = {
     {"icmp_send", "icmp_sent", false,
      "ICMP errors this host sends are only counted, without the packets they are about"},
-    {"inet_sk_error_report", "icmp_received", false,
-     "ICMP errors that hit sockets are only counted, without the socket (Linux 5.15)"},
+    {"inet_sk_error_report", "icmp_received", true, ""},
 };
 
 class IcmpTotals : public Totals {
