@@ -193,6 +193,10 @@ std::optional<Finding> near_hole(const DropFacts& drops, const std::vector<Stuck
     if (!stuck.empty()) {
         finding->severity = Severity::kCritical;
         finding->confidence = 0.95;
+        // says more than sums over all flows that suffer
+        std::erase_if(finding->evidence, [](const Evidence& e) {
+            return e.source == "tcp_retransmit_skb" || e.source.starts_with("Tcp.RetransSegs");
+        });
         finding->evidence.insert(finding->evidence.begin(), standstill(stuck));
         for (const StuckFlow& flow : stuck)
             add_party(finding->affected, flow.party);
