@@ -173,23 +173,40 @@ std::optional<icmp_event> narrow_device(const Window& total, std::uint32_t netns
     return std::nullopt;
 }
 
+std::string near_title(const std::optional<icmp_event>& narrow, const Names& names) {
+    return narrow ? fmt::format("packets larger than {} bytes do not pass {}, and their senders "
+                                "are not told",
+                                narrow->mtu, device(narrow->out_netns, narrow->out_ifindex, names))
+                  : "packets too big for their next link are dropped here, and their senders are "
+                    "not told";
+}
+
+void add_lost_news(Finding& finding, const LostNews& lost, std::size_t at, const Names& names) {
+    if (!lost.dropped)
+        return;
+    const std::string reason = drop_reason(lost.at.reason, names);
+    finding.evidence.insert(
+        finding.evidence.begin() + static_cast<std::ptrdiff_t>(at),
+        {fmt::format("{} ICMP messages that tell the senders are dropped here: {} at {}, {}",
+                     lost.dropped, reason, symbol(lost.at.location, names),
+                     netns_name(lost.at.netns, names)),
+         double(lost.dropped), "messages", "kfree_skb"});
+    if (reason == "NETFILTER_DROP")
+        finding.advice.push_back({"find the rule that drops ICMP type 3 code 4 (ICMPv6 type 2)",
+                                  in_netns(lost.at.netns, names) + "nft -a list ruleset"});
+}
+
 /// A router of this host drops packets too big for their way out.
 std::optional<Finding> near_hole(const DropFacts& drops, const std::vector<StuckFlow>& stuck,
                                  const Window& total) {
-    const Names& names = total.names;
     const auto narrow = narrow_device(total, drops.at.netns);
-    const LostNews lost = lost_news(drops, total);
-    const std::string out =
-        narrow ? device(narrow->out_netns, narrow->out_ifindex, names) : "the way out";
     DropStory story{.id = "mtu-blackhole", .layer = Layer::kNetwork, .needed = true};
-    story.title =
-        fmt::format("packets larger than {} do not pass {}, and their senders are not told",
-                    narrow ? fmt::format("{} bytes", narrow->mtu) : "its MTU", out);
+    story.title = near_title(narrow, total.names);
     auto finding = drop_finding(story, drops, total);
     if (!finding)
         return finding;
     if (narrow)
-        finding->where.device = out;
+        finding->where.device = device(narrow->out_netns, narrow->out_ifindex, total.names);
     if (!stuck.empty()) {
         finding->severity = Severity::kCritical;
         finding->confidence = 0.95;
@@ -201,18 +218,25 @@ std::optional<Finding> near_hole(const DropFacts& drops, const std::vector<Stuck
         for (const StuckFlow& flow : stuck)
             add_party(finding->affected, flow.party);
     }
-    if (lost.dropped)
-        finding->evidence.insert(
-            finding->evidence.begin() + (stuck.empty() ? 0 : 1),
-            {fmt::format("{} ICMP messages that tell the senders are dropped here: {} at {}, {}",
-                         lost.dropped, drop_reason(lost.at.reason, names),
-                         symbol(lost.at.location, names), netns_name(lost.at.netns, names)),
-             double(lost.dropped), "messages", "kfree_skb"});
-    if (lost.dropped && drop_reason(lost.at.reason, names) == "NETFILTER_DROP")
-        finding->advice.push_back({"find the rule that drops ICMP type 3 code 4",
-                                   in_netns(lost.at.netns, names) + "nft -a list ruleset"});
-    advise(*finding, "", stuck.empty() ? "" : in_netns(stuck.front().flow.netns, names));
+    add_lost_news(*finding, lost_news(drops, total), stuck.empty() ? 0 : 1, total.names);
+    advise(*finding, "", stuck.empty() ? "" : in_netns(stuck.front().flow.netns, total.names));
     return finding;
+}
+
+std::vector<Finding> far_holes(const std::vector<StuckFlow>& flows, const MtuHoles& holes,
+                               const Window& total) {
+    std::map<std::tuple<std::uint32_t, std::uint32_t, std::uint64_t>, Sender> senders;
+    for (const StuckFlow& flow : flows) {
+        Sender& sender =
+            senders[{flow.party.netns, flow.party.owner.tgid, flow.party.owner.start_ns}];
+        sender.party = flow.party;
+        sender.flows.push_back(flow);
+        sender.peers.insert(address(flow.flow, false));
+    }
+    std::vector<Finding> findings;
+    for (const auto& [key, sender] : senders)
+        findings.push_back(far_hole(sender, holes, total));
+    return findings;
 }
 
 } // namespace
@@ -225,9 +249,9 @@ std::vector<Finding> detect_mtu_blackhole(const Facts& facts) {
              return std::to_string(place.at.netns);
          })) {
         std::vector<StuckFlow> stuck;
-        for (const StuckFlow& flow : holes.stuck())
-            if (flow.too_big && flow.too_big->netns == drops.at.netns)
-                stuck.push_back(flow);
+        std::ranges::copy_if(holes.stuck(), std::back_inserter(stuck), [&](const StuckFlow& flow) {
+            return flow.too_big && flow.too_big->netns == drops.at.netns;
+        });
         if (stuck.empty() && !goes_on(drops))
             continue;
         if (auto finding = near_hole(drops, stuck, facts.total)) {
@@ -235,18 +259,11 @@ std::vector<Finding> detect_mtu_blackhole(const Facts& facts) {
             told.insert(drops.at.netns);
         }
     }
-    std::map<std::tuple<std::uint32_t, std::uint32_t, std::uint64_t>, Sender> senders;
-    for (const StuckFlow& flow : holes.stuck()) {
-        if (flow.too_big && told.contains(flow.too_big->netns))
-            continue;
-        Sender& sender =
-            senders[{flow.party.netns, flow.party.owner.tgid, flow.party.owner.start_ns}];
-        sender.party = flow.party;
-        sender.flows.push_back(flow);
-        sender.peers.insert(address(flow.flow, false));
-    }
-    for (const auto& [key, sender] : senders)
-        findings.push_back(far_hole(sender, holes, facts.total));
+    std::vector<StuckFlow> others;
+    std::ranges::copy_if(holes.stuck(), std::back_inserter(others), [&](const StuckFlow& flow) {
+        return !flow.too_big || !told.contains(flow.too_big->netns);
+    });
+    std::ranges::move(far_holes(others, holes, facts.total), std::back_inserter(findings));
     return findings;
 }
 
