@@ -52,8 +52,9 @@ std::string destination_of(const DropFacts& drops) {
 std::optional<Finding> near_loop(const DropFacts& drops, const Window& total) {
     const OutOfHops told = out_of_hops(total, drops.at.netns);
     const std::string to = destination_of(drops);
-    DropStory story{
-        .id = "ttl-exceeded", .layer = Layer::kNetwork, .needed = back >= threshold::kBouncedMin};
+    DropStory story{.id = "ttl-exceeded",
+                    .layer = Layer::kNetwork,
+                    .needed = told.is_loop() && drops.packets >= threshold::kOutOfHopsMin};
     story.title = fmt::format("packets to {} run out of hops here: they go round in a loop",
                               to.empty() ? "a destination" : to);
     story.advice.push_back({"two routers send these packets to each other: compare their routes",
