@@ -147,6 +147,7 @@ struct sock {
 	u16 sk_protocol;
 	u16 sk_type;
 	int sk_err;
+	int sk_err_soft;
 	atomic_t sk_drops;
 	struct {
 		atomic_t rmem_alloc;
@@ -196,6 +197,7 @@ struct tcp_sock {
 	u32 copied_seq;
 	u32 write_seq;
 	u32 snd_una;
+	u32 mss_cache;
 	u32 rcv_tstamp;
 	u64 bytes_acked;
 	u64 bytes_received;
@@ -203,6 +205,8 @@ struct tcp_sock {
 	u32 segs_out;
 	u32 srtt_us;
 	u32 snd_cwnd;
+	u32 delivered;
+	u32 sacked_out;
 	u32 total_retrans;
 	struct minmax rtt_min;
 };

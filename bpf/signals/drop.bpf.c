@@ -136,6 +136,8 @@ static __always_inline void sample(void *ctx, struct abi_ledger *ledger, const s
 	event.bytes = skb->len;
 	event.seq = packet.seq;
 	event.tcp_flags = packet.tcp_flags;
+	event.icmp_type = packet.icmp_type;
+	event.icmp_code = packet.icmp_code;
 	event.path = path_of(skb);
 	event.vlan = skb->vlan_proto ? skb->vlan_tci & VLAN_ID_MASK : 0;
 	event.tagged = event.vlan || came_tagged(skb);

@@ -17,6 +17,7 @@
 #include "abi/drop.h"
 #include "abi/firewall.h"
 #include "abi/link.h"
+#include "abi/icmp.h"
 #include "abi/listen.h"
 #include "abi/nic.h"
 #include "abi/qdisc.h"
@@ -54,6 +55,10 @@ template <>
 inline constexpr std::uint32_t kKindOf<nic_event> = ABI_NIC;
 template <>
 inline constexpr std::uint32_t kKindOf<nic_total> = ABI_NIC_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<icmp_event> = ABI_ICMP;
+template <>
+inline constexpr std::uint32_t kKindOf<icmp_total> = ABI_ICMP_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_info> = ABI_SOCKET;
 template <>

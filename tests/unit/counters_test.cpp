@@ -145,3 +145,19 @@ TEST_CASE("a damaged conntrack table counts nothing", "[counters_test]") {
     parse_conntrack("drop early_drop\nxyz\n-1 0x4\n", c);
     CHECK(c == Counters{});
 }
+
+TEST_CASE("snmp6 has a line per counter", "[counters_test]") {
+    Counters c{};
+    parse_counters6("Ip6InReceives                   \t8\n"
+                    "Ip6ReasmFails                   \t3\n"
+                    "Icmp6InPktTooBigs               \t12\n"
+                    "Icmp6InType2                    \t12\n"
+                    "Udp6InDatagrams\n\n"
+                    "Ip6ReasmOKs                     \tx\n"
+                    "Ip6ReasmReqds 7",
+                    c);
+    CHECK(c[counter("Ip6.ReasmFails")] == 3);
+    CHECK(c[counter("Icmp6.InPktTooBigs")] == 12);
+    CHECK(c[counter("Ip6.ReasmReqds")] == 7);
+    CHECK(c[counter("Ip6.ReasmOKs")] == 0);
+}

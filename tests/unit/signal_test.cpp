@@ -209,6 +209,8 @@ TEST_CASE("each kind is as large as its record", "[signal_test]") {
     CHECK(size_of_kind(ABI_LINK) == sizeof(link_event));
     CHECK(size_of_kind(ABI_LINK_TOTAL) == sizeof(link_total));
     CHECK(size_of_kind(ABI_LINK_STAT) == sizeof(link_stat));
+    CHECK(size_of_kind(ABI_ICMP) == sizeof(icmp_event));
+    CHECK(size_of_kind(ABI_ICMP_TOTAL) == sizeof(icmp_total));
 }
 
 TEST_CASE("every signal has a question, a program and hooks that fit its configuration",

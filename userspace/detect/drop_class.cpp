@@ -21,6 +21,12 @@ constexpr std::array kClasses = {
     DropClass{"vlan-mismatch", "UNHANDLED_PROTO", "*"},
     DropClass{"firewall-drop", "NETFILTER_DROP", "*"},
     DropClass{"firewall-drop", "-", "nf_hook_slow"}, // kernels without reasons
+    DropClass{"mtu-blackhole", "PKT_TOO_BIG", "ip_forward*"},
+    DropClass{"mtu-blackhole", "PKT_TOO_BIG", "ip6_forward*"},
+    DropClass{"ttl-exceeded", "IP_INHDR", "ip_forward*"},
+    DropClass{"ttl-exceeded", "IP_INHDR", "ip6_forward*"},
+    DropClass{"reassembly-failure", "FRAG_REASM_TIMEOUT", "*"},
+    DropClass{"reassembly-failure", "FRAG_TOO_FAR", "*"},
     DropClass{"local-drop", "*", "*"},
 };
 

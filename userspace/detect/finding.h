@@ -152,6 +152,10 @@ std::vector<Finding> detect_time_wait_growth(const Facts& facts);
 std::vector<Finding> detect_close_wait_leak(const Facts& facts);
 std::vector<Finding> detect_fin_wait2_growth(const Facts& facts);
 std::vector<Finding> detect_orphans(const Facts& facts);
+std::vector<Finding> detect_mtu_blackhole(const Facts& facts);
+std::vector<Finding> detect_ttl_exceeded(const Facts& facts);
+std::vector<Finding> detect_host_unreachable(const Facts& facts);
+std::vector<Finding> detect_reassembly_failure(const Facts& facts);
 
 /// Known finding ids, for --only.
 std::span<const std::string_view> finding_ids();

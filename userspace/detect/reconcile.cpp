@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "abi/icmp.h"
 #include "abi/reset.h"
 #include "abi/socket.h"
 #include "detect/finding.h"
@@ -54,6 +55,39 @@ void add_input_errors(const Window& total, Sums& sums) {
         if (tcp && (reason == "TCP_CSUM" || reason == "PKT_TOO_SMALL"))
             sums[drop.netns][counter("Tcp.InErrs")] += drop.packets;
     }
+}
+
+/// IPv4 only; every place that counts these drops the packet with that reason
+/// (net/ipv4/ip_forward.c: ip_forward()).
+void add_forwarding(const Window& total, Sums& sums) {
+    constexpr std::uint16_t kIpv4 = 0x0800;
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        const std::string reason = drop_reason(drop.reason, total.names);
+        if (drop.ethertype == kIpv4 && reason == "PKT_TOO_BIG")
+            sums[drop.netns][counter("Ip.FragFails")] += drop.packets;
+        if (drop.ethertype == kIpv4 && reason == "IP_INHDR")
+            sums[drop.netns][counter("Ip.InHdrErrors")] += drop.packets;
+    }
+    constexpr std::uint8_t kUnreachable = 3, kTimeExceeded = 11;
+    for (const auto& [icmp, info] : total.rows<icmp_total>(ABI_ICMP_TOTAL)) {
+        if (icmp.direction != ABI_SENT)
+            continue;
+        if (icmp.type == kUnreachable)
+            sums[icmp.netns][counter("IcmpMsg.OutType3")] += icmp.packets;
+        if (icmp.type == kTimeExceeded)
+            sums[icmp.netns][counter("IcmpMsg.OutType11")] += icmp.packets;
+    }
+}
+
+/// A datagram that fails frees its fragments with that reason, at least one: so they explain at
+/// most what was counted.
+void add_reassembly(const Window& total, Sums& sums) {
+    constexpr std::size_t kFails = counter("Ip.ReasmFails");
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL))
+        if (drop_reason(drop.reason, total.names).starts_with("FRAG_"))
+            sums[drop.netns][kFails] += drop.packets;
+    for (const auto& [netns, counters] : total.counters)
+        sums[netns][kFails] = std::min(sums[netns][kFails], counters.growth[kFails]);
 }
 
 /// Each ListenDrop, and so each ListenOverflow, is one of a listener's own drops
@@ -131,6 +165,11 @@ constexpr const char* kListenNote = "drops of listeners that are not watched hav
 constexpr const char* kCookieNote = "no single listener of the namespace was seen with a full SYN "
                                     "queue";
 
+constexpr const char* kIcmpNote = "kernels without the tracepoint icmp_send (before 6.10, some "
+                                  "older ones have it) only count ICMP errors";
+constexpr const char* kForwardNote = "some are counted in other places, and before 5.17 drops have "
+                                     "no reason";
+
 constexpr Compared kCompared[] = {
     {counter("Tcp.RetransSegs"), ""},
     {counter("Tcp.OutRsts"), "kernels before 6.10 give no trace of resets without a socket"},
@@ -144,6 +183,12 @@ constexpr Compared kCompared[] = {
     {counter("TcpExt.SyncookiesSent"), kCookieNote},
     {counter("TcpExt.SyncookiesRecv"), kCookieNote},
     {counter("Conntrack.drop"), "what is refused to a process is counted without a packet"},
+    {counter("IcmpMsg.OutType3"), kIcmpNote},
+    {counter("IcmpMsg.OutType11"), kIcmpNote},
+    {counter("Ip.FragFails"), kForwardNote},
+    {counter("Ip.InHdrErrors"), kForwardNote},
+    {counter("Ip.ReasmFails"),
+     "a datagram whose first fragment never came is thrown away without a namespace"},
 };
 
 } // namespace
@@ -156,6 +201,8 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
     add_input_errors(facts.total, sums);
     add_listeners(facts.total, sums);
     add_conntrack(facts.total, sums);
+    add_forwarding(facts.total, sums);
+    add_reassembly(facts.total, sums);
     std::vector<Reconciled> rows;
     for (const auto& [netns, counters] : facts.total.counters) {
         if (!counters.error.empty())

@@ -46,6 +46,30 @@ inline constexpr std::uint64_t kFilteredAttempts = 3;     // to connect from one
 // conntrack-full. netdata's health.d warns from 90 %.
 inline constexpr double kConntrackHigh = 0.9;
 inline constexpr std::uint64_t kConntrackDropMin = 5;
+// mtu-blackhole. RFC 6298 doubles the timer: three timeouts in a row are more than a second without
+// any of the data arriving. RFC 1191: no path need carry more than 576 bytes, nearly all do.
+inline constexpr std::uint64_t kStuckTimeouts = 3;
+inline constexpr std::uint64_t kStuckMssMin = 536; // smaller segments pass everywhere
+inline constexpr std::uint64_t kStuckOptions = 40; // TCP options may take that from a full segment
+inline constexpr double kStuckSmall = 0.75; // acknowledged segments smaller than that share of it
+inline constexpr std::uint64_t kStuckFlowsMin = 2; // without other proof that small packets pass
+// One flight of segments too big is how path MTU discovery works; more, later, means no news came.
+inline constexpr std::uint64_t kTooBigMin = 4;
+inline constexpr std::uint64_t kTooBigNs = 1'000'000'000;
+
+// ttl-exceeded. traceroute sends three probes per hop.
+inline constexpr std::uint64_t kOutOfHopsMin = 10; // packets, where nobody is seen to suffer
+inline constexpr double kBouncedShare = 0.9; // of the answered ones: back to where they came from
+inline constexpr std::uint64_t kTimeExceededMin = 3;
+
+// host-unreachable: attempts that an ICMP error ended, and their share.
+inline constexpr std::uint64_t kUnreachableMin = 3;
+inline constexpr double kUnreachableShare = 0.1;
+
+// reassembly-failure: a lost fragment now and then is ordinary loss.
+inline constexpr std::uint64_t kReassemblyFailsMin = 10; // datagrams
+inline constexpr double kReassemblyShare = 0.1;          // of them
+inline constexpr std::uint64_t kFragmentsAlone = 20;     // fragments without one datagram complete
 
 // conn-refused. An optional endpoint that refuses now and then is healthy.
 inline constexpr std::uint64_t kRefusedMin = 10;

@@ -40,6 +40,8 @@ constexpr Check kChecks[] = {
     {Layer::kNetwork, "drop", "drops by routing, firewall, fragmentation, a full connection table",
      true},
     {Layer::kNetwork, "firewall", "rules of the firewalls that dropped something", false},
+    {Layer::kNetwork, "drop", "drops by routing, firewall, fragmentation", true},
+    {Layer::kNetwork, "icmp", "ICMP errors sent here, and those that hit sockets", true},
     {Layer::kNetwork, "",
      "connects refused for want of a route: the kernel sends no packet, no signal yet", false},
     {Layer::kTransport, "connection", "results of connection attempts, endings of connections",

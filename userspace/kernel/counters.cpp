@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// snmp and netstat come as pairs of lines: "Tcp: A B C" and "Tcp: 1 2 3"; nf_conntrack as a table.
+// snmp and netstat come as pairs of lines: "Tcp: A B C" and "Tcp: 1 2 3"; nf_conntrack as a table;
+// snmp6 has a line per counter: "Ip6ReasmFails  3".
 #include "kernel/counters.h"
 
 #include <algorithm>
@@ -48,6 +49,20 @@ void parse_conntrack(std::string_view text, Counters& into) {
         for (std::size_t i = 0; i < columns.size() && values >> word; i++)
             if (const auto value = columns[i] ? hex_number(word) : std::nullopt)
                 into[*columns[i]] += *value;
+    }
+}
+
+void parse_counters6(std::string_view text, Counters& into) {
+    while (!text.empty()) {
+        std::string_view line = take_until(text, '\n');
+        const std::string_view name = line.substr(0, line.find_first_of(" \t"));
+        const auto value = to_number(line.substr(line.find_last_of(" \t") + 1));
+        const std::size_t group = name.find('6') + 1; // "Ip6", "Icmp6", "Udp6"
+        const auto index = group ? find_counter(std::string(name.substr(0, group)) + "." +
+                                                std::string(name.substr(group)))
+                                 : std::nullopt;
+        if (index && value)
+            into[*index] = *value;
     }
 }
 

@@ -55,6 +55,8 @@ Result<Counters> read_counters_at(const std::string& net) {
     parse_counters(*snmp, counters);
     parse_counters(*netstat, counters);
     parse_conntrack(read_file(net + kConntrackStat).value_or(""), counters);
+    if (const auto snmp6 = read_file(net + "/snmp6")) // not there when IPv6 is off
+        parse_counters6(*snmp6, counters);
     return counters;
 }
 
