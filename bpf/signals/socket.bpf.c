@@ -3,6 +3,7 @@
  * nothing runs unless it is asked for. */
 #include "vmlinux.h"
 
+#include "datagram.bpf.h"
 #include "filter.bpf.h"
 #include "socket.bpf.h"
 
@@ -113,7 +114,6 @@ int socket_udp(struct bpf_iter__udp *ctx)
 	struct abi_socket *known;
 	__s32 unread, unsent;
 	struct sock *sk;
-	__u64 key;
 
 	if (!udp)
 		return 0;
@@ -127,8 +127,7 @@ int socket_udp(struct bpf_iter__udp *ctx)
 	unsent = sk->sk_wmem_alloc.refs.counter - 1;
 	info.recv_queue = unread > 0 ? unread : 0;
 	info.send_queue = unsent > 0 ? unsent : 0;
-	key = (__u64)sk;
-	known = config.walk_udp ? bpf_map_lookup_elem(&owners, &key) : NULL;
+	known = datagram_known(sk);
 	if (known)
 		info.owner = known->owner; /* its cgroup was read from the socket too */
 	return put(seq, &info);

@@ -149,6 +149,19 @@ void Collector::ask_readers(bool all, const RecordSink& sink) {
     }
 }
 
+/// Walks once more before the end: sockets that nobody was seen using, and those whose process
+/// ended. Before that only where a socket without a process matters, in a fiftieth of the time.
+void Collector::look_for_owners(bool last) {
+    constexpr std::uint64_t kShare = 50;
+    const std::uint64_t began = boot_now_ns();
+    if (!last && (began < x_walk_ns || !has_unowned_sockets(x_now)))
+        return;
+    if (const auto walked = x_capture.walk_files(); !walked)
+        log(Level::kWarning, walked.error().what);
+    const std::uint64_t now = boot_now_ns();
+    x_walk_ns = now + kShare * (now - began);
+}
+
 void Collector::begin() {
     read_all_counters(true);
     x_now = {};
@@ -184,9 +197,7 @@ Result<Window> Collector::cut(bool last) {
     read_all_counters(false);
     x_now.to_ns = x_last.when_ns = boot_now_ns();
     x_cutting = true;
-    // once more before the end: sockets that nobody was seen using, and those whose process ended
-    if (const auto walked = last ? x_capture.walk_files() : Result<void>{}; !walked)
-        log(Level::kWarning, walked.error().what);
+    look_for_owners(last);
     x_capture.take_totals(x_now.to_ns,
                           [this](std::span<const std::byte> record) { x_now.fold(record); });
     ask_readers(last, [this](std::span<const std::byte> record) { x_now.fold(record); });

@@ -2,6 +2,8 @@
 // The owner is a part of a row's key, so a table with a new owner is folded anew.
 #include "model/owner_fill.h"
 
+#include <netinet/in.h>
+
 #include <cstring>
 #include <unordered_map>
 
@@ -11,7 +13,7 @@ namespace culprit {
 
 namespace {
 
-constexpr std::uint32_t kFilled[] = {ABI_RETRANSMIT, ABI_RESET, ABI_DROP};
+constexpr std::uint32_t kFilled[] = {ABI_RETRANSMIT, ABI_RESET, ABI_DROP, ABI_QDISC};
 
 using Holders = std::unordered_map<std::string, abi_owner>; // tgid 0: more than one socket
 
@@ -51,6 +53,34 @@ void each_unknown(const Table& table, const Each& each) {
     }
 }
 
+/// The row's key but for the owner, and its whole flow.
+std::string likeness(const Table& table, std::size_t row) {
+    const Members at = members_of(table.kind());
+    const std::span<const std::byte> record = table.record(row);
+    std::string key = flow_key(value_at<abi_flow>(record, at.flow));
+    for (const Part& part : table.kind().key)
+        if (part.offset != at.owner)
+            key.append(reinterpret_cast<const char*>(record.data()) + part.offset, part.size);
+    return key;
+}
+
+/// Who is behind the rows of a table whose owner is known; nobody where there are several. Not for
+/// TCP: a port may be another process's a moment later, and its sockets are found otherwise.
+Holders known_in(const Table& table) {
+    const Members at = members_of(table.kind());
+    Holders known;
+    for (std::size_t i = 0; i < table.size(); i++) {
+        const auto owner = value_at<abi_owner>(table.record(i), at.owner);
+        if (!owner.tgid || value_at<abi_flow>(table.record(i), at.flow).protocol == IPPROTO_TCP)
+            continue;
+        const auto [entry, fresh] = known.try_emplace(likeness(table, i), owner);
+        if (!fresh &&
+            (entry->second.tgid != owner.tgid || entry->second.start_ns != owner.start_ns))
+            entry->second = abi_owner{};
+    }
+    return known;
+}
+
 Table filled(const Table& table, const std::unordered_map<std::size_t, abi_owner>& owners) {
     const Members at = members_of(table.kind());
     Table out(table.kind());
@@ -82,17 +112,33 @@ void UnknownFlows::add(const Window& window) {
             });
 }
 
+bool has_unowned_sockets(const Window& window) {
+    bool found = false;
+    for (const std::uint32_t kind : {ABI_DROP, ABI_QDISC})
+        if (const auto table = window.tables.find(kind); table != window.tables.end())
+            each_unknown(table->second, [&](std::size_t row, const abi_flow& flow) {
+                const auto owner = value_at<abi_owner>(table->second.record(row),
+                                                       members_of(table->second.kind()).owner);
+                found = found || (flow.protocol != IPPROTO_TCP && owner.cgroup_id);
+            });
+    return found;
+}
+
 void fill_unknown_owners(Window& window) {
     const Holders holders = holders_of(window);
     for (const std::uint32_t kind : kFilled) {
         const auto table = window.tables.find(kind);
         if (table == window.tables.end())
             continue;
+        const Holders known = known_in(table->second);
         std::unordered_map<std::size_t, abi_owner> owners;
+        const auto fill = [&](std::size_t row, const Holders& from, const std::string& key) {
+            if (const auto at = from.find(key); at != from.end() && at->second.tgid)
+                owners.emplace(row, at->second);
+        };
         each_unknown(table->second, [&](std::size_t row, const abi_flow& flow) {
-            const auto holder = holders.find(flow_key(flow));
-            if (holder != holders.end() && holder->second.tgid)
-                owners.emplace(row, holder->second);
+            fill(row, holders, flow_key(flow));
+            fill(row, known, likeness(table->second, row));
         });
         if (!owners.empty())
             table->second = filled(table->second, owners);

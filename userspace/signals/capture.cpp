@@ -36,7 +36,7 @@ using Object = std::unique_ptr<bpf_object, ObjectClose>;
 
 constexpr std::size_t kPollMax = Capture::kPollMax;
 constexpr std::uint64_t kLookNs = 200'000'000;
-constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners"};
+constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners", "datagram_owners"};
 
 std::string why_not_loaded(int error, const Features& features) {
     if (error == -EPERM &&
@@ -125,7 +125,6 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
     abi_config config = options.config;
     config.probe_reads = features.may_read_packets();
     config.tick_ns = tick_ns();
-    config.walk_udp = options.iterators_only;
     config.self = static_cast<__u32>(::getpid());
     for (const std::uint32_t kind : options.kinds)
         config.kinds |= 1ULL << kind;
