@@ -58,38 +58,64 @@ static __always_inline __u32 provenance_of_call(__s64 number)
 	return ABI_OWNER_UNKNOWN;
 }
 
-/* What the running task is proven to do with the socket: ABI_OWNER_READER, ABI_OWNER_WRITER, or
- * ABI_OWNER_UNKNOWN. The registers since 5.15 (dd6e10fbd9fb ("bpf: Add bpf_task_pt_regs()
- * helper")). sk is a full socket. */
-static __always_inline __u32 use_by_current(const struct sock *sk)
+/* The file that the running task's system call reads from or writes to, as a number to compare or
+ * probe, 0 when there is none. The registers since 5.15 (dd6e10fbd9fb ("bpf: Add
+ * bpf_task_pt_regs() helper")). */
+static __always_inline __u64 file_of_call(__u32 *use)
 {
-	struct file *file, *held = NULL;
 	struct files_struct *files;
 	struct task_struct *task;
 	struct fdtable *table;
-	struct socket *socket;
 	struct pt_regs *regs;
-	__u32 use, fd;
+	__u64 file = 0;
+	__u32 fd;
 
 	if (!config.probe_reads ||
 	    !bpf_core_enum_value_exists(enum bpf_func_id___young, BPF_FUNC_task_pt_regs___young))
-		return ABI_OWNER_UNKNOWN;
-	socket = sk->sk_socket;
-	file = socket ? socket->file : NULL;
+		return 0;
 	task = bpf_get_current_task_btf();
 	files = task->files;
 	table = files ? files->fdt : NULL;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	if (!file || !table || !regs)
-		return ABI_OWNER_UNKNOWN;
-	use = provenance_of_call(call_number(regs));
+	if (!table || !regs)
+		return 0;
+	*use = provenance_of_call(call_number(regs));
 	fd = call_first(regs);
-	if (!use || fd >= table->max_fds)
-		return ABI_OWNER_UNKNOWN;
-	/* an array of pointers is no BTF type; the descriptor may be closed by another thread: a
-	 * stale pointer is no harm, it is only compared */
-	bpf_probe_read_kernel(&held, sizeof(held), table->fd + fd);
-	return (__u64)held == (__u64)file ? use : ABI_OWNER_UNKNOWN;
+	if (!*use || fd >= table->max_fds)
+		return 0;
+	/* an array of pointers is no BTF type; another thread may have closed it */
+	bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	return file;
+}
+
+/* What the running task is proven to do with the socket: ABI_OWNER_READER, ABI_OWNER_WRITER, or
+ * ABI_OWNER_UNKNOWN. sk is a full socket. */
+static __always_inline __u32 use_by_current(const struct sock *sk)
+{
+	struct socket *socket = sk->sk_socket;
+	__u64 file = socket ? (__u64)socket->file : 0;
+	__u32 use = ABI_OWNER_UNKNOWN;
+
+	return file && file_of_call(&use) == file ? use : ABI_OWNER_UNKNOWN;
+}
+
+/* Namespace of the socket the running task reads from, 0 when it does not: for a packet that has
+ * neither device nor socket any more, such as one a reader finds to be corrupt (net/ipv4/udp.c:
+ * udp_recvmsg()). */
+static __always_inline __u32 netns_of_reader(void)
+{
+	__u32 use = ABI_OWNER_UNKNOWN, inum;
+	struct file *file = (struct file *)file_of_call(&use);
+	struct socket *socket;
+
+	if (!file || use != ABI_OWNER_READER)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	/* only a socket leads back to the file */
+	if (BPF_CORE_READ(socket, file) != file)
+		return 0;
+	inum = BPF_CORE_READ(socket, sk, __sk_common.skc_net.net, ns.inum);
+	return inum < NETNS_INUM_FIRST ? 0 : inum;
 }
 
 #endif

@@ -71,7 +71,31 @@ static __always_inline __u8 protocol_of(const struct sk_buff *skb)
 	return protocol;
 }
 
-static __always_inline void sample(struct abi_ledger *ledger, const struct sk_buff *skb,
+static __always_inline void send_stack(void *ctx, const struct drop_event *event)
+{
+	struct abi_ledger *ledger = ledger_of(ABI_DROP_STACK);
+	struct drop_stack *record;
+	long bytes;
+
+	if (!ledger)
+		return;
+	count_one(&ledger->seen);
+	record = record_begin(ledger, ABI_DROP_STACK, bpf_ktime_get_boot_ns(), sizeof(*record));
+	if (!record)
+		return;
+	record->flow = event->flow;
+	record->owner = event->owner;
+	record->location = event->location;
+	record->reason = event->reason;
+	record->pad = 0;
+	/* what the walk does not reach is cleared by the helper */
+	bytes = bpf_get_stack(ctx, record->stack, sizeof(record->stack), 0);
+	if (bytes < 0)
+		record->stack[0] = 0;
+	record_send(record, sizeof(*record));
+}
+
+static __always_inline void sample(void *ctx, struct abi_ledger *ledger, const struct sk_buff *skb,
 				   struct sock *sk, const struct drop_key *key,
 				   struct drop_value *value)
 {
@@ -86,7 +110,10 @@ static __always_inline void sample(struct abi_ledger *ledger, const struct sk_bu
 	event.flow.netns = key->netns;
 	event.flow.ifindex = key->ifindex;
 	/* before the paths part: the verifier pays for each load of a pointer on each path */
-	owner_from_packet_sock(&event.owner, sk, true);
+	if (!sk && !key->ifindex && key->netns)
+		owner_from_current(&event.owner, ABI_OWNER_READER); /* netns_of_reader() */
+	else
+		owner_from_packet_sock(&event.owner, sk, true);
 	flow_from_skb(&event.flow, &packet, skb);
 	if (!record_matches(ledger, &event.flow, &event.owner))
 		return;
@@ -102,7 +129,12 @@ static __always_inline void sample(struct abi_ledger *ledger, const struct sk_bu
 	event.tcp_flags = packet.tcp_flags;
 	event.path = path_of(skb);
 	event.vlan = skb->vlan_proto ? skb->vlan_tci & VLAN_ID_MASK : 0;
-	record_put(ledger, &event.head, ABI_DROP, sizeof(event));
+	if (wanted(ABI_DROP))
+		record_put(ledger, &event.head, ABI_DROP, sizeof(event));
+	else
+		count_one(&ledger->limited);
+	if (wanted(ABI_DROP_STACK))
+		send_stack(ctx, &event);
 }
 
 /* net/core/skbuff.c: kfree_skb_reason(), sk_skb_reason_drop(). Arguments grew: reason in 5.17
@@ -124,8 +156,8 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 	if (config.args[HOOK_KFREE] > 3 && ctx[3])
 		sk = (struct sock *)ctx[3];
 	device_of_skb(skb, &key.netns, &key.ifindex);
-	if (!key.netns && sk)
-		key.netns = netns_of_common(&sk->__sk_common);
+	if (!key.netns)
+		key.netns = sk ? netns_of_common(&sk->__sk_common) : netns_of_reader();
 	if (!place_matches(key.netns, key.ifindex)) {
 		count_one(&ledger->filtered);
 		return 0;
@@ -137,8 +169,8 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 		return 0;
 	count_one(&value->packets);
 	__sync_fetch_and_add(&value->bytes, skb->len);
-	if (wanted(ABI_DROP))
-		sample(ledger, skb, sk, &key, value);
+	if (wanted(ABI_DROP) || wanted(ABI_DROP_STACK))
+		sample(ctx, ledger, skb, sk, &key, value);
 	else
 		count_one(&ledger->limited);
 	return 0;
