@@ -60,6 +60,8 @@ template <>
 inline constexpr std::uint32_t kKindOf<listen_total> = ABI_LISTEN_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_total> = ABI_SOCKET_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<receiver_total> = ABI_RECEIVER_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>

@@ -123,8 +123,9 @@ void Collector::look(SocketGroups::Look which) {
     std::map<std::uint32_t, LookPlace> places;
     for (const auto& [inum, netns] : x_names.netns())
         places[inum] = {&netns, x_limits[inum].second};
-    const std::size_t left_out = look_at_sockets(
-        x_capture, places, SocketGroups(which, boot_now_ns() - x_start.when_ns), x_unknown, x_now);
+    const std::size_t left_out =
+        look_at_sockets(x_capture, places, SocketGroups(which, boot_now_ns() - x_start.when_ns),
+                        {x_unknown, x_receivers, last}, x_now);
     if (last && left_out)
         log(Level::kWarning,
             fmt::format("the sockets of {} network namespaces were not looked at", left_out));

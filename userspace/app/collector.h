@@ -61,6 +61,7 @@ private:
     std::set<std::uint32_t> x_gone;   // namespaces said to be gone
     std::map<std::uint32_t, std::pair<std::uint64_t, Gauges>> x_limits; // and when they were read
     Ledgers x_ledgers;
+    Receivers x_receivers;
     UnknownFlows x_unknown;      // of the windows so far
     std::uint64_t x_walk_ns = 0; // no other walk over the file tables before
     std::uint32_t x_asked = 0;   // namespace the readers were in last

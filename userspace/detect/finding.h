@@ -139,6 +139,10 @@ std::vector<Finding> detect_time_wait_growth(const Facts& facts);
 std::vector<Finding> detect_close_wait_leak(const Facts& facts);
 std::vector<Finding> detect_fin_wait2_growth(const Facts& facts);
 std::vector<Finding> detect_orphans(const Facts& facts);
+std::vector<Finding> detect_udp_rcvbuf_overflow(const Facts& facts);
+std::vector<Finding> detect_udp_port_unreachable(const Facts& facts);
+std::vector<Finding> detect_rcvbuf_prune(const Facts& facts);
+std::vector<Finding> detect_csum_errors(const Facts& facts);
 
 /// Known finding ids, for --only.
 std::span<const std::string_view> finding_ids();

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Compares what the hooks saw with the kernel's own counters, per namespace, and says what remains.
+#include <net/ethernet.h>
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <map>
 
@@ -53,6 +56,24 @@ void add_input_errors(const Window& total, Sums& sums) {
         const bool tcp = drop.protocol == IPPROTO_TCP;
         if (tcp && (reason == "TCP_CSUM" || reason == "PKT_TOO_SMALL"))
             sums[drop.netns][counter("Tcp.InErrs")] += drop.packets;
+    }
+}
+
+/// TCP counts both families together, UDP over IPv4 apart from UDP over IPv6, and drops with a
+/// reason wherever it counts (net/ipv4/udp.c).
+void add_udp(const Window& total, Sums& sums) {
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        const std::string reason = drop_reason(drop.reason, total.names);
+        if (reason == "TCP_CSUM")
+            sums[drop.netns][counter("Tcp.InCsumErrors")] += drop.packets;
+        if (drop.protocol != IPPROTO_UDP || drop.ethertype != ETHERTYPE_IP)
+            continue;
+        if (reason == "SOCKET_RCVBUFF")
+            sums[drop.netns][counter("Udp.RcvbufErrors")] += drop.packets;
+        if (reason == "NO_SOCKET")
+            sums[drop.netns][counter("Udp.NoPorts")] += drop.packets;
+        if (reason == "UDP_CSUM")
+            sums[drop.netns][counter("Udp.InCsumErrors")] += drop.packets;
     }
 }
 
@@ -117,6 +138,7 @@ struct Compared {
 };
 
 constexpr const char* kListenNote = "drops of listeners that are not watched have no place";
+constexpr const char* kReasonNote = "kernels before 5.17 give no drop reason";
 constexpr const char* kCookieNote = "no single listener of the namespace was seen with a full SYN "
                                     "queue";
 
@@ -128,6 +150,11 @@ constexpr Compared kCompared[] = {
     {counter("Tcp.EstabResets"), ""},
     {counter("Tcp.InErrs"),
      "repeated SYNs of established connections are counted without a place of their own"},
+    {counter("Tcp.InCsumErrors"), kReasonNote},
+    {counter("Udp.RcvbufErrors"), kReasonNote},
+    {counter("Udp.NoPorts"), kReasonNote},
+    {counter("Udp.InCsumErrors"),
+     "what a process finds corrupt while it polls belongs to no namespace"},
     {counter("TcpExt.ListenDrops"), kListenNote},
     {counter("TcpExt.ListenOverflows"), kListenNote},
     {counter("TcpExt.SyncookiesSent"), kCookieNote},
@@ -142,6 +169,7 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
     add_connections(facts.total, sums);
     add_resets(facts.total, sums);
     add_input_errors(facts.total, sums);
+    add_udp(facts.total, sums);
     add_listeners(facts.total, sums);
     std::vector<Reconciled> rows;
     for (const auto& [netns, counters] : facts.total.counters) {

@@ -11,7 +11,7 @@ namespace culprit {
 
 /// /proc/net/snmp and /proc/net/netstat: "Tcp" line and column (RFC 4022 names and the kernel's
 /// TcpExt).
-inline constexpr std::array<std::string_view, 33> kCounterNames = {"Tcp.ActiveOpens",
+inline constexpr std::array<std::string_view, 45> kCounterNames = {"Tcp.ActiveOpens",
                                                                    "Tcp.PassiveOpens",
                                                                    "Tcp.AttemptFails",
                                                                    "Tcp.EstabResets",
@@ -43,7 +43,19 @@ inline constexpr std::array<std::string_view, 33> kCounterNames = {"Tcp.ActiveOp
                                                                    "TcpExt.SyncookiesRecv",
                                                                    "TcpExt.SyncookiesFailed",
                                                                    "TcpExt.TCPReqQFullDoCookies",
-                                                                   "TcpExt.TCPReqQFullDrop"};
+                                                                   "TcpExt.TCPReqQFullDrop",
+                                                                   "Udp.InCsumErrors",
+                                                                   "Udp.MemErrors",
+                                                                   "TcpExt.PruneCalled",
+                                                                   "TcpExt.RcvPruned",
+                                                                   "TcpExt.OfoPruned",
+                                                                   "TcpExt.TCPRcvCollapsed",
+                                                                   "TcpExt.TCPRcvQDrop",
+                                                                   "TcpExt.TCPOFODrop",
+                                                                   "TcpExt.TCPBacklogDrop",
+                                                                   "TcpExt.TCPMemoryPressures",
+                                                                   "IpExt.InCsumErrors",
+                                                                   "Ip.InReceives"};
 
 /// Values in the order of kCounterNames; absolute as read, or the growth over a window.
 using Counters = std::array<std::uint64_t, kCounterNames.size()>;

@@ -9,9 +9,10 @@
 
 namespace culprit {
 
-/// /proc/net/sockstat "TCP" (net/ipv4/proc.c: sockstat_seq_show()) and /proc/sys/net. The kernel
-/// gives orphans and mem_pages of the whole host, whichever namespace asks.
-inline constexpr std::array<std::string_view, 13> kGaugeNames = {"TCP.inuse",
+/// /proc/net/sockstat (net/ipv4/proc.c: sockstat_seq_show()) and /proc/sys/net. The kernel gives
+/// orphans and pages of memory of the whole host, whichever namespace asks; rmem_max and udp_mem it
+/// shows in the initial one only.
+inline constexpr std::array<std::string_view, 16> kGaugeNames = {"TCP.inuse",
                                                                  "TCP.orphan",
                                                                  "TCP.tw",
                                                                  "TCP.alloc",
@@ -23,7 +24,10 @@ inline constexpr std::array<std::string_view, 13> kGaugeNames = {"TCP.inuse",
                                                                  "tcp_max_syn_backlog",
                                                                  "somaxconn",
                                                                  "ip_local_port_range.low",
-                                                                 "ip_local_port_range.high"};
+                                                                 "ip_local_port_range.high",
+                                                                 "UDP.mem",
+                                                                 "rmem_max",
+                                                                 "udp_mem.high"};
 
 /// Values in the order of kGaugeNames; kGaugeUnknown where there is none.
 inline constexpr std::uint64_t kGaugeUnknown = ~0ULL;

@@ -4,8 +4,11 @@
 
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <cstring>
 #include <unordered_map>
+
+#include <fmt/format.h>
 
 #include "abi/socket.h"
 
@@ -103,12 +106,36 @@ std::string flow_key(const abi_flow& flow) {
     return {reinterpret_cast<const char*>(&same), sizeof(same)};
 }
 
+namespace {
+
+/// What a socket that sent this datagram is bound to: the address, or any.
+std::string sender_key(const abi_flow& flow, bool any) {
+    std::string key = fmt::format("udp {} ", flow.local_port);
+    if (!any)
+        key.append(reinterpret_cast<const char*>(flow.local), sizeof(flow.local));
+    return key;
+}
+
+bool is_any(const abi_flow& flow) {
+    return std::ranges::all_of(flow.local, [](std::uint8_t byte) { return byte == 0; });
+}
+
+} // namespace
+
+bool UnknownFlows::contains(const abi_flow& flow) const {
+    return x_keys.contains(flow_key(flow)) ||
+           (flow.protocol == IPPROTO_UDP && x_keys.contains(sender_key(flow, is_any(flow))));
+}
+
 void UnknownFlows::add(const Window& window) {
     for (const std::uint32_t kind : kFilled)
         if (const auto table = window.tables.find(kind); table != window.tables.end())
             each_unknown(table->second, [&](std::size_t, const abi_flow& flow) {
-                if (x_keys.size() < kMax)
-                    x_keys.insert(flow_key(flow));
+                if (x_keys.size() >= kMax)
+                    return;
+                x_keys.insert(flow_key(flow));
+                if (flow.protocol == IPPROTO_UDP)
+                    x_keys.insert({sender_key(flow, true), sender_key(flow, false)});
             });
 }
 

@@ -21,7 +21,9 @@ public:
     static constexpr std::size_t kMax = 2 * Table::kRowsMax;
 
     void add(const Window& window);
-    bool contains(const abi_flow& flow) const { return x_keys.contains(flow_key(flow)); }
+    /// A socket with this flow. One of UDP may have sent to anybody, from any namespace: it is
+    /// known by its port and, if it is bound to one, its address.
+    bool contains(const abi_flow& flow) const;
     bool empty() const { return x_keys.empty(); }
 
 private:
