@@ -11,6 +11,7 @@
 
 #include "kernel/names_live.h"
 #include "model/owner_fill.h"
+#include "model/receivers.h"
 #include "model/socket_groups.h"
 #include "model/window.h"
 #include "signals/capture.h"
