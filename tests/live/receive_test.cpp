@@ -35,15 +35,29 @@ private:
     std::uint16_t x_port;
 };
 
-/// A child that sends that many datagrams at once, pauses, and so on.
-Child sender(const Side& side, const std::string& to, std::uint16_t port, std::size_t burst,
-             int pause_us) {
-    return Child(side.path(), "ct-sender", [=, host = side.v4](const Tell&) {
-        const UniqueFd fd = bind_udp(host);
-        for (;; ::usleep(unsigned(pause_us)))
-            send_to(fd.get(), to, port, burst, 500);
+/// A child that does this for some time between the first and the last look, and stays.
+Child busy(const Side& side, const std::function<void()>& work, int pause_us) {
+    constexpr double kSeconds = 2.2;
+    return Child(side.path(), "ct-sender", [=](const Tell&) {
+        for (const Deadline end(kSeconds); !end.passed(); ::usleep(unsigned(pause_us)))
+            work();
+        ::pause();
         return 0;
     });
+}
+
+/// Sends that many datagrams at once, pauses, and so on.
+Child sender(const Side& side, const std::string& to, std::uint16_t port, std::size_t burst,
+             int pause_us) {
+    const auto fd = std::make_shared<UniqueFd>();
+    return busy(
+        side,
+        [=, host = side.v4] {
+            if (!*fd)
+                *fd = bind_udp(host);
+            send_to(fd->get(), to, port, burst, 500);
+        },
+        pause_us);
 }
 
 Json verdict_of(Culprit& culprit) {
@@ -81,8 +95,9 @@ void check_exact(const Json& verdict, const std::string& counter, const Side& si
 TEST_CASE("a slow reader of UDP is named with what it lost", "[receive_test]") {
     const WiredNs ns;
     const Reader reader(ns.b, "ct-slow", kSmall, 5000);
-    const Child source = sender(ns.a, ns.b.v4, reader.port(), 10, 2000);
     Culprit culprit = diagnose({"--for", "4s"});
+    culprit.wait_until_watching();
+    const Child source = sender(ns.a, ns.b.v4, reader.port(), 10, 2000);
     const Json verdict = verdict_of(culprit);
     const auto found = in(verdict, "udp-rcvbuf-overflow", ns.b);
     INFO(verdict.dump(1));
@@ -100,8 +115,9 @@ TEST_CASE("a stopped reader of UDP is said to be stopped", "[receive_test]") {
     const WiredNs ns;
     const Reader reader(ns.b, "ct-stopped", kSmall, 0);
     ::kill(reader.pid(), SIGSTOP);
-    const Child source = sender(ns.a, ns.b.v4, reader.port(), 10, 2000);
     Culprit culprit = diagnose({"--for", "3s"});
+    culprit.wait_until_watching();
+    const Child source = sender(ns.a, ns.b.v4, reader.port(), 10, 2000);
     const Json verdict = verdict_of(culprit);
     const auto found = in(verdict, "udp-rcvbuf-overflow", ns.b);
     INFO(verdict.dump(1));
@@ -113,16 +129,18 @@ TEST_CASE("a stopped reader of UDP is said to be stopped", "[receive_test]") {
 TEST_CASE("bursts that fit the buffer are no fault", "[receive_test]") {
     const WiredNs ns;
     const Reader reader(ns.b, "ct-steady", 0, 0);
-    const Child source = sender(ns.a, ns.b.v4, reader.port(), 40, 20000);
     Culprit culprit = diagnose({"--for", "3s"});
+    culprit.wait_until_watching();
+    const Child source = sender(ns.a, ns.b.v4, reader.port(), 40, 20000);
     check_silent(verdict_of(culprit), ns.b);
 }
 
 TEST_CASE("who goes on sending to a closed UDP port is named", "[receive_test]") {
     constexpr std::uint16_t kClosed = 8125;
     const WiredNs ns;
-    const Child source = sender(ns.a, ns.b.v4, kClosed, 1, 10000);
     Culprit culprit = diagnose({"--for", "4s"});
+    culprit.wait_until_watching();
+    const Child source = sender(ns.a, ns.b.v4, kClosed, 1, 10000);
     const Json verdict = verdict_of(culprit);
     const auto found = in(verdict, "udp-port-unreachable", ns.b);
     INFO(verdict.dump(1));
@@ -136,41 +154,36 @@ TEST_CASE("who goes on sending to a closed UDP port is named", "[receive_test]")
 
 TEST_CASE("an optional UDP endpoint that is tried now and then is no fault", "[receive_test]") {
     const WiredNs ns;
-    const Child source = sender(ns.a, ns.b.v4, 8125, 1, 800000);
     Culprit culprit = diagnose({"--for", "4s"});
+    culprit.wait_until_watching();
+    const Child source = sender(ns.a, ns.b.v4, 8125, 1, 400000);
     check_silent(verdict_of(culprit), ns.b);
 }
 
 TEST_CASE("corrupted datagrams are told with device and peer", "[receive_test]") {
     const WiredNs ns;
     const Reader reader(ns.b, "ct-reader", 0, 0);
-    const Child source(ns.a.path(), "ct-raw", [&](const Tell&) {
-        RawSender raw(ns.a.v4, ns.b.v4);
-        for (;; ::usleep(5000))
-            raw.send_corrupt_udp(1000, reader.port());
-        return 0;
-    });
-    Culprit culprit = diagnose({"--for", "3s"});
+    Culprit culprit = diagnose({"--for", "4s"});
+    culprit.wait_until_watching();
+    const Child source = busy(
+        ns.a, [&] { RawSender(ns.a.v4, ns.b.v4).send_corrupt_udp(1000, reader.port()); }, 5000);
     const Json verdict = verdict_of(culprit);
     const auto found = in(verdict, "csum-errors", ns.b);
     INFO(verdict.dump(1));
     REQUIRE(found);
     CHECK(found->at("severity") != "info");
     CHECK(found->at("where")["remote"] == ns.a.v4);
-    CHECK(found->at("affected")[0]["pid"] == reader.pid());
+    CHECK(hurts(reader.pid())(*found));
     check_exact(verdict, "Udp.InCsumErrors", ns.b);
 }
 
 TEST_CASE("corrupted segments are told with device and peer", "[receive_test]") {
     const WiredNs ns;
     const Server server(ns.b, "ct-server", Serve::kEcho, ns.b.v4);
-    const Child source(ns.a.path(), "ct-raw", [&](const Tell&) {
-        RawSender raw(ns.a.v4, ns.b.v4);
-        for (;; ::usleep(5000))
-            raw.send_corrupt_tcp(1000, server.port());
-        return 0;
-    });
-    Culprit culprit = diagnose({"--for", "3s"});
+    Culprit culprit = diagnose({"--for", "4s"});
+    culprit.wait_until_watching();
+    const Child source = busy(
+        ns.a, [&] { RawSender(ns.a.v4, ns.b.v4).send_corrupt_tcp(1000, server.port()); }, 5000);
     const Json verdict = verdict_of(culprit);
     const auto found = in(verdict, "csum-errors", ns.b);
     INFO(verdict.dump(1));
@@ -178,4 +191,37 @@ TEST_CASE("corrupted segments are told with device and peer", "[receive_test]") 
     CHECK(found->at("where")["device"] == ns.b.device);
     CHECK(found->at("where")["remote"] == ns.a.v4);
     check_exact(verdict, "Tcp.InCsumErrors", ns.b);
+}
+
+TEST_CASE("a reader whose small TCP buffer is pruned is named", "[receive_test]") {
+    const WiredNs ns;
+    const Child reader(ns.b.path(), "ct-small", [&](const Tell& tell) {
+        const UniqueFd listener = make_socket(ns.b.v4, SOCK_STREAM, kDeadlineSeconds);
+        constexpr int kTiny = 8192;
+        ::setsockopt(listener.get(), SOL_SOCKET, SO_RCVBUF, &kTiny, sizeof(kTiny));
+        const Address at = address_of(ns.b.v4, 0);
+        must(::bind(listener.get(), at.get(), at.size) == 0 && ::listen(listener.get(), 1) == 0,
+             "listen");
+        tell(local_port(listener.get()));
+        const UniqueFd fd(::accept(listener.get(), nullptr, nullptr));
+        for (char into[100];; ::usleep(20000))
+            (void)!::recv(fd.get(), into, sizeof(into), 0);
+        return 0;
+    });
+    const auto port = static_cast<std::uint16_t>(reader.number());
+    Culprit culprit = diagnose({"--for", "4s"});
+    culprit.wait_until_watching();
+    const Child source(ns.a.path(), "ct-sender", [&](const Tell&) {
+        const UniqueFd fd = connect_to(ns.b.v4, port);
+        const int now = 1;
+        ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &now, sizeof(now));
+        for (;; ::usleep(200))
+            (void)!::send(fd.get(), "0123456789", 10, MSG_NOSIGNAL);
+        return 0;
+    });
+    const Json verdict = verdict_of(culprit);
+    INFO(verdict.dump(1));
+    const auto found = in(verdict, "rcvbuf-prune", ns.b);
+    REQUIRE(found);
+    CHECK(found->at("culprit")["pid"] == reader.pid());
 }

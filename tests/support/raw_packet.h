@@ -23,11 +23,14 @@ public:
     }
 
     void send_corrupt_udp(std::uint16_t from, std::uint16_t to) {
-        udphdr udp{};
-        udp.source = htons(from);
-        udp.dest = htons(to);
-        udp.len = htons(sizeof(udp));
-        udp.check = htons(kWrong);
+        struct {
+            udphdr head{};
+            std::array<char, 200> data{}; // so long that only the reader looks at it
+        } udp;
+        udp.head.source = htons(from);
+        udp.head.dest = htons(to);
+        udp.head.len = htons(sizeof(udp));
+        udp.head.check = htons(kWrong);
         send(IPPROTO_UDP, udp);
     }
     void send_corrupt_tcp(std::uint16_t from, std::uint16_t to) {

@@ -198,9 +198,12 @@ Result<Window> Collector::cut(bool last) {
     read_all_counters(false);
     x_now.to_ns = x_last.when_ns = boot_now_ns();
     x_cutting = true;
-    look_for_owners(last);
+    if (last) // owners of listeners are in the totals
+        look_for_owners(last);
     x_capture.take_totals(x_now.to_ns,
                           [this](std::span<const std::byte> record) { x_now.fold(record); });
+    if (!last)
+        look_for_owners(last);
     ask_readers(last, [this](std::span<const std::byte> record) { x_now.fold(record); });
     auto done = drain();
     usleep(1000); // for those that were not submitted yet

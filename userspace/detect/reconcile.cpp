@@ -138,7 +138,9 @@ struct Compared {
 };
 
 constexpr const char* kListenNote = "drops of listeners that are not watched have no place";
-constexpr const char* kReasonNote = "kernels before 5.17 give no drop reason";
+constexpr const char* kReasonNote =
+    "the counter is read a moment before the totals of drops; kernels "
+    "before 5.17 give no reason";
 constexpr const char* kCookieNote = "no single listener of the namespace was seen with a full SYN "
                                     "queue";
 

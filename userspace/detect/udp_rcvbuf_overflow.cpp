@@ -211,7 +211,8 @@ void detect_in(const DropFacts& drops, std::uint32_t netns, const Window& total,
 std::vector<Finding> detect_udp_rcvbuf_overflow(const Facts& facts) {
     auto places = drops_by_netns(facts, "udp-rcvbuf-overflow");
     for (const auto& [netns, counters] : facts.total.counters)
-        if (counters.growth[counter("Udp.RcvbufErrors")])
+        if (counters.growth[counter("Udp.RcvbufErrors")] ||
+            counters.growth[counter("Udp.MemErrors")])
             places[netns].at.netns = netns; // kernels without reasons
     std::vector<Finding> findings;
     for (const auto& [netns, drops] : places)
