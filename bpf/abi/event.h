@@ -23,8 +23,11 @@ enum abi_kind {
 	ABI_LISTEN_TOTAL = 12,
 	ABI_SOCKET = 13,
 	ABI_SOCKET_TOTAL = 14,
+	ABI_LINK_TOTAL = 15,
 	ABI_RECEIVER_TOTAL = 28,
+	ABI_LINK = 29,
 	ABI_DROP_STACK = 30,
+	ABI_LINK_STAT = 31,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };
 

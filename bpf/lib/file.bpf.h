@@ -14,6 +14,13 @@ static __always_inline bool file_wanted(const struct sock *sk)
 	return sk->__sk_common.skc_state != TCP_CLOSE;
 }
 
+static __always_inline bool is_inet(const struct socket *socket)
+{
+	const struct proto_ops *ops = socket->ops;
+
+	return ops && (ops->family == AF_INET || ops->family == AF_INET6);
+}
+
 /* The socket behind a file of the walk over all tasks' file tables, NULL for any other file. Needs
  * bpf_sock_from_file, Linux 5.11. */
 static __always_inline struct sock *sock_of_file(struct file *file)

@@ -31,6 +31,9 @@ constexpr std::array kClasses = {
     DropClass{"csum-errors", "UDP_CSUM", "*"},
     DropClass{"csum-errors", "ICMP_CSUM", "*"},
     DropClass{"csum-errors", "IP_CSUM", "*"},
+    DropClass{"mtu-mismatch", "NOT_SPECIFIED", "__dev_forward_skb*"},
+    DropClass{"vlan-mismatch", "OTHERHOST", "*"},
+    DropClass{"vlan-mismatch", "UNHANDLED_PROTO", "*"},
     DropClass{"local-drop", "*", "*"},
 };
 
