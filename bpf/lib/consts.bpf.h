@@ -6,6 +6,7 @@
 /* include/linux/socket.h */
 #define AF_INET 2
 #define AF_INET6 10
+#define AF_PACKET 17
 
 /* include/uapi/linux/in.h */
 #define IPPROTO_ICMP 1
@@ -63,6 +64,7 @@
 #define PF_KTHREAD 0x00200000
 
 /* include/uapi/asm-generic/errno.h */
+#define ENOMEM 12
 #define EBUSY 16
 #define EEXIST 17
 #define EAGAIN 11

@@ -68,6 +68,8 @@ inline constexpr std::uint32_t kKindOf<listen_total> = ABI_LISTEN_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_total> = ABI_SOCKET_TOTAL;
 template <>
+inline constexpr std::uint32_t kKindOf<receiver_total> = ABI_RECEIVER_TOTAL;
+template <>
 inline constexpr std::uint32_t kKindOf<link_event> = ABI_LINK;
 template <>
 inline constexpr std::uint32_t kKindOf<link_total> = ABI_LINK_TOTAL;

@@ -46,6 +46,10 @@ constexpr std::array kDetectors = {
     Entry{"listen-overflow", detect_listen_overflow},
     Entry{"syn-flood", detect_syn_flood},
     Entry{"fd-exhaustion", detect_fd_exhaustion},
+    Entry{"udp-rcvbuf-overflow", detect_udp_rcvbuf_overflow},
+    Entry{"udp-port-unreachable", detect_udp_port_unreachable},
+    Entry{"rcvbuf-prune", detect_rcvbuf_prune},
+    Entry{"csum-errors", detect_csum_errors},
 };
 
 /// A finding that another one of the same namespace explains.

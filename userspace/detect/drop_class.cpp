@@ -16,6 +16,21 @@ struct DropClass {
 };
 
 constexpr std::array kClasses = {
+    DropClass{"udp-rcvbuf-overflow", "SOCKET_RCVBUFF", "udp*"},
+    DropClass{"udp-rcvbuf-overflow", "SOCKET_RCVBUFF", "__udp*"},
+    DropClass{"udp-rcvbuf-overflow", "PROTO_MEM", "udp*"},
+    DropClass{"udp-rcvbuf-overflow", "PROTO_MEM", "__udp*"},
+    DropClass{"udp-port-unreachable", "NO_SOCKET", "__udp*"},
+    DropClass{"udp-port-unreachable", "NO_SOCKET", "udp*"},
+    DropClass{"rcvbuf-prune", "SOCKET_RCVBUFF", "tcp*"},
+    DropClass{"rcvbuf-prune", "PROTO_MEM", "tcp*"},
+    DropClass{"rcvbuf-prune", "SOCKET_BACKLOG", "tcp*"},
+    DropClass{"rcvbuf-prune", "TCP_OFO_DROP", "*"},
+    DropClass{"rcvbuf-prune", "TCP_OFO_QUEUE_PRUNE", "*"},
+    DropClass{"csum-errors", "TCP_CSUM", "*"},
+    DropClass{"csum-errors", "UDP_CSUM", "*"},
+    DropClass{"csum-errors", "ICMP_CSUM", "*"},
+    DropClass{"csum-errors", "IP_CSUM", "*"},
     DropClass{"mtu-mismatch", "NOT_SPECIFIED", "__dev_forward_skb*"},
     DropClass{"vlan-mismatch", "OTHERHOST", "*"},
     DropClass{"vlan-mismatch", "UNHANDLED_PROTO", "*"},

@@ -156,6 +156,10 @@ std::vector<Finding> detect_mtu_blackhole(const Facts& facts);
 std::vector<Finding> detect_ttl_exceeded(const Facts& facts);
 std::vector<Finding> detect_host_unreachable(const Facts& facts);
 std::vector<Finding> detect_reassembly_failure(const Facts& facts);
+std::vector<Finding> detect_udp_rcvbuf_overflow(const Facts& facts);
+std::vector<Finding> detect_udp_port_unreachable(const Facts& facts);
+std::vector<Finding> detect_rcvbuf_prune(const Facts& facts);
+std::vector<Finding> detect_csum_errors(const Facts& facts);
 
 /// Known finding ids, for --only.
 std::span<const std::string_view> finding_ids();

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Compares what the hooks saw with the kernel's own counters, per namespace, and says what remains.
+#include <net/ethernet.h>
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <map>
 
@@ -90,6 +93,24 @@ void add_reassembly(const Window& total, Sums& sums) {
         sums[netns][kFails] = std::min(sums[netns][kFails], counters.growth[kFails]);
 }
 
+/// TCP counts both families together, UDP over IPv4 apart from UDP over IPv6, and drops with a
+/// reason wherever it counts (net/ipv4/udp.c).
+void add_udp(const Window& total, Sums& sums) {
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        const std::string reason = drop_reason(drop.reason, total.names);
+        if (reason == "TCP_CSUM")
+            sums[drop.netns][counter("Tcp.InCsumErrors")] += drop.packets;
+        if (drop.protocol != IPPROTO_UDP || drop.ethertype != ETHERTYPE_IP)
+            continue;
+        if (reason == "SOCKET_RCVBUFF")
+            sums[drop.netns][counter("Udp.RcvbufErrors")] += drop.packets;
+        if (reason == "NO_SOCKET")
+            sums[drop.netns][counter("Udp.NoPorts")] += drop.packets;
+        if (reason == "UDP_CSUM")
+            sums[drop.netns][counter("Udp.InCsumErrors")] += drop.packets;
+    }
+}
+
 /// Each ListenDrop, and so each ListenOverflow, is one of a listener's own drops
 /// (include/net/tcp.h: tcp_listendrop()), which count other packets too: so they explain at most
 /// what the namespace counted. Cookies are answers to a full SYN queue: of the only listener that
@@ -162,6 +183,9 @@ struct Compared {
 };
 
 constexpr const char* kListenNote = "drops of listeners that are not watched have no place";
+constexpr const char* kReasonNote =
+    "the counter is read a moment before the totals of drops; kernels "
+    "before 5.17 give no reason";
 constexpr const char* kCookieNote = "no single listener of the namespace was seen with a full SYN "
                                     "queue";
 
@@ -178,6 +202,11 @@ constexpr Compared kCompared[] = {
     {counter("Tcp.EstabResets"), ""},
     {counter("Tcp.InErrs"),
      "repeated SYNs of established connections are counted without a place of their own"},
+    {counter("Tcp.InCsumErrors"), kReasonNote},
+    {counter("Udp.RcvbufErrors"), kReasonNote},
+    {counter("Udp.NoPorts"), kReasonNote},
+    {counter("Udp.InCsumErrors"),
+     "what a process finds corrupt while it polls belongs to no namespace"},
     {counter("TcpExt.ListenDrops"), kListenNote},
     {counter("TcpExt.ListenOverflows"), kListenNote},
     {counter("TcpExt.SyncookiesSent"), kCookieNote},
@@ -199,6 +228,7 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
     add_connections(facts.total, sums);
     add_resets(facts.total, sums);
     add_input_errors(facts.total, sums);
+    add_udp(facts.total, sums);
     add_listeners(facts.total, sums);
     add_conntrack(facts.total, sums);
     add_forwarding(facts.total, sums);

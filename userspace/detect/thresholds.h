@@ -84,6 +84,30 @@ inline constexpr std::uint64_t kSynRepeatsMin = 5; // SYNs sent again with no at
 inline constexpr std::uint64_t kLateMin = 10; // SYNs sent again while some attempts are answered
 inline constexpr double kLateShare = 0.25;    // of them per attempt
 
+// udp-rcvbuf-overflow. netdata warns from 10 errors per minute; per socket, and as a share of what
+// the namespace's sockets were given.
+inline constexpr std::uint64_t kUdpLostMin = 10;
+inline constexpr double kUdpLostPerSecond = 1;
+inline constexpr double kUdpLostShare = 0.001;
+inline constexpr double kUdpLostCritical = 0.1;
+
+// udp-port-unreachable. Strays are healthy, and so is an optional endpoint tried now and then.
+inline constexpr std::uint64_t kStrayMin = 20;
+inline constexpr double kStrayPerSecond = 2;
+inline constexpr double kStraySeconds = 3; // or half of a shorter run
+
+// rcvbuf-prune: segments thrown away; or squeezed all the time, as a share of what arrives.
+inline constexpr std::uint64_t kPruneLostMin = 10;
+inline constexpr std::uint64_t kPruneLostCritical = 100;
+inline constexpr double kPrunePerSecond = 1;
+inline constexpr double kPruneShare = 0.01;
+
+// csum-errors: 16 bits let one corrupted packet in 65536 through, so a share is more than it looks.
+// From 1 % TCP's throughput collapses as by loss.
+inline constexpr std::uint64_t kCsumMin = 5;
+inline constexpr double kCsumWarning = 0.0001;
+inline constexpr double kCsumCritical = 0.01;
+
 // listen-overflow, fd-exhaustion. RFC 6298: each dropped SYN costs its client a second.
 inline constexpr std::uint64_t kOverflowCritical =
     10; // drops; one client repeats its SYN up to six times

@@ -80,22 +80,6 @@ inline constexpr auto kCounterNames = std::to_array<std::string_view>({
     "TcpExt.TCPBacklogDrop",
     "TcpExt.TCPMemoryPressures",
     "IpExt.InCsumErrors"});
-                                                                   "Ip.InHdrErrors",
-                                                                   "Ip.ReasmTimeout",
-                                                                   "Ip.ReasmReqds",
-                                                                   "Ip.ReasmOKs",
-                                                                   "Ip.ReasmFails",
-                                                                   "Ip.FragFails",
-                                                                   "IcmpMsg.InType3",
-                                                                   "IcmpMsg.InType11",
-                                                                   "IcmpMsg.OutType3",
-                                                                   "IcmpMsg.OutType11",
-                                                                   "Ip6.ReasmReqds",
-                                                                   "Ip6.ReasmOKs",
-                                                                   "Ip6.ReasmFails",
-                                                                   "Icmp6.InDestUnreachs",
-                                                                   "Icmp6.InPktTooBigs",
-                                                                   "Icmp6.InTimeExcds"};
 
 /// Values in the order of kCounterNames; absolute as read, or the growth over a window.
 using Counters = std::array<std::uint64_t, kCounterNames.size()>;

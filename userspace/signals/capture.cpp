@@ -36,7 +36,8 @@ using Object = std::unique_ptr<bpf_object, ObjectClose>;
 
 constexpr std::size_t kPollMax = Capture::kPollMax;
 constexpr std::uint64_t kLookNs = 200'000'000;
-constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners", "servers"};
+constexpr const char* kShared[] = {"events",    "ledgers", "owners",
+                                   "listeners", "servers", "datagram_owners"};
 
 std::string why_not_loaded(int error, const Features& features) {
     if (error == -EPERM &&
