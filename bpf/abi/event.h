@@ -23,6 +23,8 @@ enum abi_kind {
 	ABI_LISTEN_TOTAL = 12,
 	ABI_SOCKET = 13,
 	ABI_SOCKET_TOTAL = 14,
+	ABI_QDISC_SHARE = 17,
+	ABI_QDISC_STATS = 18,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };
 
