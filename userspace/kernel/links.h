@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
+#include "kernel/netlink.h"
 #include "util/result.h"
 
 namespace culprit {
@@ -30,7 +30,7 @@ struct LinkInfo {
 inline constexpr std::size_t kLinksMax = 16384;
 Result<std::vector<LinkInfo>> read_links(std::size_t& left_out);
 
-/// The devices in one piece of the kernel's answer; `done` becomes true with the last one. Pure.
-std::vector<LinkInfo> parse_links(std::span<const std::byte> messages, bool& done);
+/// The device that one message of the kernel's answer tells of. Pure.
+LinkInfo parse_link(const nlmsghdr& message);
 
 } // namespace culprit
