@@ -8,9 +8,9 @@
 
 #define SHARES_MAX 4096
 
-/* (queue, owner or flow) -> its part of the queue. Inserted at dequeue, deleted by userspace at each
- * tick. Full: added to the rest of its queue, which is inserted with the queue and stays. Shared by
- * the CPUs, atomic adds; the largest wait may miss one of two at the same moment. */
+/* (queue, owner or flow) -> its part of the queue. Inserted at dequeue, deleted by userspace at
+ * each tick. Full: added to the rest of its queue, which is inserted with the queue and stays.
+ * Shared by the CPUs, atomic adds; the largest wait may miss one of two at the same moment. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, SHARES_MAX);

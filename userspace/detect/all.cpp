@@ -19,6 +19,8 @@ struct Entry {
 };
 
 constexpr std::array kDetectors = {
+    Entry{"qdisc-drop", detect_qdisc_drop},
+    Entry{"qdisc-latency", detect_qdisc_latency},
     Entry{"local-drop", detect_local_drop},
     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused},

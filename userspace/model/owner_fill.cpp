@@ -11,17 +11,23 @@ namespace culprit {
 
 namespace {
 
-constexpr std::uint32_t kFilled[] = {ABI_RETRANSMIT, ABI_RESET, ABI_DROP};
+constexpr std::uint32_t kFilled[] = {ABI_RETRANSMIT, ABI_RESET, ABI_DROP, ABI_QDISC_SHARE};
+
+abi_flow anywhere(abi_flow flow) {
+    flow.netns = 0;
+    return flow;
+}
 
 using Holders = std::unordered_map<std::string, abi_owner>; // tgid 0: more than one socket
 
 Holders holders_of(const Window& window) {
     Holders holders;
-    for (const auto& [socket, info] : window.rows<socket_info>(ABI_SOCKET)) {
-        const auto [at, fresh] = holders.try_emplace(flow_key(socket.flow), socket.owner);
-        if (!fresh)
-            at->second = abi_owner{};
-    }
+    for (const auto& [socket, info] : window.rows<socket_info>(ABI_SOCKET))
+        for (const abi_flow& flow : {socket.flow, anywhere(socket.flow)}) {
+            const auto [at, fresh] = holders.try_emplace(flow_key(flow), socket.owner);
+            if (!fresh)
+                at->second = abi_owner{};
+        }
     return holders;
 }
 
@@ -71,6 +77,10 @@ std::string flow_key(const abi_flow& flow) {
     same.v4_mapped = 0;
     same.pad = 0;
     return {reinterpret_cast<const char*>(&same), sizeof(same)};
+}
+
+bool UnknownFlows::contains(const abi_flow& flow) const {
+    return x_keys.contains(flow_key(flow)) || x_keys.contains(flow_key(anywhere(flow)));
 }
 
 void UnknownFlows::add(const Window& window) {

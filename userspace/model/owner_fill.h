@@ -11,17 +11,18 @@
 
 namespace culprit {
 
-/// What makes two flows the same conversation seen from the same end; the device does not.
+/// What makes two flows the same conversation seen from the same end; the device does not. A flow
+/// that is forwarded here has no namespace: its socket may be in any one of this host's.
 std::string flow_key(const abi_flow& flow);
 
-/// Flows of retransmissions, resets and drops without an owner. At most kMax: what is beyond stays
-/// unknown.
+/// Flows of retransmissions, resets, drops and shares of queues without an owner. At most kMax:
+/// what is beyond stays unknown.
 class UnknownFlows {
 public:
     static constexpr std::size_t kMax = 2 * Table::kRowsMax;
 
     void add(const Window& window);
-    bool contains(const abi_flow& flow) const { return x_keys.contains(flow_key(flow)); }
+    bool contains(const abi_flow& flow) const;
     bool empty() const { return x_keys.empty(); }
 
 private:
