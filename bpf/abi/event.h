@@ -25,6 +25,7 @@ enum abi_kind {
 	ABI_SOCKET_TOTAL = 14,
 	ABI_QDISC_SHARE = 17,
 	ABI_QDISC_STATS = 18,
+	ABI_DROP_STACK = 30,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };
 

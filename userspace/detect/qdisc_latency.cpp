@@ -5,86 +5,22 @@
 // burst that drains (some packets do not wait), a sender that only delays itself (info), fair
 // queueing (others do not wait), qdiscs that send at a set time on purpose (fq and the like: left
 // out).
-#include <algorithm>
-#include <array>
-
 #include <fmt/format.h>
 
+#include "detect/queue_waits.h"
 #include "detect/queues.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
-#include "util/text.h"
 
 namespace culprit {
 
 namespace {
 
-using Slots = std::array<std::uint64_t, ABI_HIST_SLOTS>;
-
-struct Wait {
-    qdisc_total queue{}; // which one
-    Slots slots{};       // of the windows in which it stands
-    std::uint64_t timed = 0, backlog_bytes = 0, first_ns = 0;
-    std::size_t windows = 0;
-};
-
-/// Packets of theirs are held back until the sender's own time, so waiting is no fault.
-bool waits_on_purpose(const qdisc_total& queue) {
-    constexpr std::string_view kPaced[] = {"fq", "etf", "taprio"};
-    return std::ranges::find(kPaced, until_nul(queue.id)) != std::end(kPaced);
-}
-
-bool stands(const qdisc_total& queue) {
-    std::uint64_t waited = 0;
-    for (std::size_t i = threshold::kQueueTargetSlot; i < ABI_HIST_SLOTS; i++)
-        waited += queue.slots[i];
-    return queue.timed >= threshold::kQueueTimedMin &&
-           double(waited) >= threshold::kQueueStandingShare * double(queue.timed);
-}
-
-/// Slot i holds waits from 2^(i-1) to 2^i us, taken as spread evenly.
-std::uint64_t quantile_ns(const Wait& wait, double share) {
-    double left = share * double(wait.timed);
-    for (std::size_t i = 0; i < wait.slots.size(); i++) {
-        const double count = double(wait.slots[i]);
-        if (left <= count && count > 0) {
-            const double low = i ? double(1ULL << (i - 1)) : 0, high = double(1ULL << i);
-            return static_cast<std::uint64_t>((low + (high - low) * left / count) * 1000);
-        }
-        left -= count;
-    }
-    return 0;
-}
-
-std::vector<Wait> standing_queues(const Facts& facts) {
-    std::map<std::array<std::uint32_t, 4>, Wait> waits;
-    for (const Window& window : facts.windows)
-        for (const auto& [queue, info] : window.rows<qdisc_total>(ABI_QDISC_TOTAL)) {
-            if (!queue.netns || waits_on_purpose(queue) || !stands(queue))
-                continue;
-            Wait& wait = waits[{queue.netns, queue.ifindex, queue.handle, queue.parent}];
-            if (!wait.windows++) {
-                wait.queue = queue;
-                wait.first_ns = window.from_ns;
-            }
-            wait.timed += queue.timed;
-            wait.backlog_bytes = std::max<std::uint64_t>(wait.backlog_bytes, queue.backlog_bytes);
-            for (std::size_t i = 0; i < wait.slots.size(); i++)
-                wait.slots[i] += queue.slots[i];
-        }
-    std::vector<Wait> out;
-    for (const auto& [key, wait] : waits)
-        if (wait.windows >= threshold::kQueueWindowsMin &&
-            quantile_ns(wait, 0.99) >= threshold::kQueueSlowNs)
-            out.push_back(wait);
-    return out;
-}
-
-std::string title_of(const Finding& finding, const Wait& wait, const QueueUsers& users,
+std::string title_of(const Finding& finding, const QueueWait& wait, const QueueUsers& users,
                      const Names& names) {
     const qdisc_total& q = wait.queue;
     std::string text = fmt::format("packets wait {} in the egress queue of {} ({})",
-                                   duration(quantile_ns(wait, 0.5)), finding.where.device,
+                                   duration(wait.quantile_ns(0.5)), finding.where.device,
                                    qdisc_name(q.id, q.handle, q.parent));
     if (finding.culprit)
         text += fmt::format(": {} fills it", owner_name(finding.culprit->owner, names));
@@ -96,12 +32,12 @@ std::string title_of(const Finding& finding, const Wait& wait, const QueueUsers&
     return text;
 }
 
-void add_evidence(Finding& finding, const Wait& wait, const QueueUsers& users,
+void add_evidence(Finding& finding, const QueueWait& wait, const QueueUsers& users,
                   const qdisc_stats* inner, const Facts& facts) {
-    const std::uint64_t median = quantile_ns(wait, 0.5);
+    const std::uint64_t median = wait.quantile_ns(0.5);
     finding.evidence.push_back(
         {fmt::format("half of {} timed packets waited longer than {}, 1 % longer than {}",
-                     wait.timed, duration(median), duration(quantile_ns(wait, 0.99))),
+                     wait.timed, duration(median), duration(wait.quantile_ns(0.99))),
          double(median) / 1e6, "ms", "qdisc_enqueue, qdisc_dequeue"});
     finding.evidence.push_back(
         {fmt::format("the queue did not drain in {} of {} windows; largest backlog {} bytes{}",
@@ -134,12 +70,12 @@ Severity severity_of(const QueueUsers& users, std::uint64_t median_ns) {
     return others || long_wait ? Severity::kWarning : Severity::kInfo;
 }
 
-Finding describe(const Wait& wait, const Queues& queues, const Facts& facts) {
+Finding describe(const QueueWait& wait, const Queues& queues, const Facts& facts) {
     const qdisc_total& q = wait.queue;
     const Names& names = facts.total.names;
     const QueueUsers users = queues.users_of(q);
     Finding finding{.id = "qdisc-latency", .layer = Layer::kDataLink};
-    finding.severity = severity_of(users, quantile_ns(wait, 0.5));
+    finding.severity = severity_of(users, wait.quantile_ns(0.5));
     finding.confidence = 0.95;
     finding.where.device = device(q.netns, q.ifindex, names);
     finding.where.netns = q.netns;
@@ -166,7 +102,7 @@ Finding describe(const Wait& wait, const Queues& queues, const Facts& facts) {
 std::vector<Finding> detect_qdisc_latency(const Facts& facts) {
     std::vector<Finding> findings;
     const Queues queues(facts.total);
-    for (const Wait& wait : standing_queues(facts))
+    for (const QueueWait& wait : standing_queues(facts))
         findings.push_back(describe(wait, queues, facts));
     return findings;
 }

@@ -87,6 +87,7 @@ std::vector<const QueueUser*> QueueUsers::waiting() const {
 
 std::string QueueUsers::text(const Names& names) const {
     constexpr std::size_t kShown = 4;
+    constexpr double kWorthIt = 0.001;
     std::string text;
     for (std::size_t i = 0; i < std::min(all.size(), kShown); i++)
         text +=

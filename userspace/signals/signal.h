@@ -38,6 +38,7 @@ enum class Type {
     kNetns,     // u32
     kDevice,    // u32 ifindex; the u32 before it is the namespace
     kHistogram, // u64[size / 8], slot i counts values below 2^i us
+    kStack,     // u64[size / 8] kernel addresses, innermost first, up to the first 0
 };
 
 /// One member of a record. Everything about it that anything outside the signal needs to know.
@@ -70,6 +71,7 @@ struct Kind {
     std::span<const Part> key;
     std::span<const Part> sums;
     std::span<const Part> maxima = {};
+    bool on_request = false; // too costly for who did not ask for it by name
 };
 
 /// More arguments than the oldest kernels have, and what they bring.
