@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "detect/drops.h"
+#include "detect/queue_waits.h"
 #include "detect/queues.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
@@ -44,6 +45,16 @@ DropFacts of_device(const DropFacts& all, std::uint32_t ifindex) {
         add_party(part.affected, {drop.owner, drop.flow.netns});
     }
     return part;
+}
+
+/// A long queue that is full drops a little too, which is how TCP learns of it: the waiting is the
+/// story, and qdisc-latency tells it.
+bool told_by_waiting(const std::vector<QueueWait>& waits, const DeviceKey& device, double share) {
+    return share < threshold::kQueueDropShareManaged &&
+           std::ranges::any_of(waits, [&](const QueueWait& wait) {
+               return DeviceKey(wait.queue.netns, wait.queue.ifindex) == device &&
+                      wait.quantile_ns(0.5) >= threshold::kQueueHurtNs;
+           });
 }
 
 std::size_t windows_with_drops(const Facts& facts, const DeviceKey& device) {
@@ -89,7 +100,7 @@ std::vector<Party> victims_of(const Overflow& o) {
     return victims;
 }
 
-std::string title_of(const Overflow& o, const Finding& finding) {
+std::string title_of(const Overflow& o, const Finding& finding, const std::vector<Party>& victims) {
     const Names& names = o.facts.total.names;
     std::string text = fmt::format("the egress queue of {} ({}) overflows", finding.where.device,
                                    qdisc_name(o.qdisc.id, o.qdisc.handle, o.qdisc.parent));
@@ -97,11 +108,9 @@ std::string title_of(const Overflow& o, const Finding& finding) {
         text += fmt::format(": {} fills it", owner_name(finding.culprit->owner, names));
     else if (const QueueUser* hog = o.users.hog())
         text += fmt::format(": traffic from {} fills it", hog->source);
-    if (!finding.affected.empty() &&
-        !(finding.culprit && finding.affected.size() == 1 &&
-          same_process(finding.affected.front().owner, finding.culprit->owner)))
-        text += fmt::format("; {}{} packets", owner_name(finding.affected.front().owner, names),
-                            finding.affected.size() > 1 ? " and others lose" : " loses");
+    if (!victims.empty())
+        text += fmt::format("; {}{}", owner_name(victims.front().owner, names),
+                            victims.size() > 1 ? " and others suffer" : " suffers");
     return text;
 }
 
@@ -158,7 +167,7 @@ std::optional<Finding> overflow_finding(const Overflow& o) {
     finding->confidence = o.hurts() ? 0.97 : 0.6;
     if (!victims.empty())
         finding->affected = victims;
-    finding->title = title_of(o, *finding);
+    finding->title = title_of(o, *finding, victims);
     add_evidence(*finding, o);
     finding->advice = advice_for(o, finding->where.device);
     return finding;
@@ -176,23 +185,31 @@ std::optional<Finding> no_queue_finding(const Facts& facts, const DropFacts& dro
     return drop_finding(story, drops, facts.total);
 }
 
+void add(std::vector<Finding>& findings, std::optional<Finding> finding) {
+    if (finding)
+        findings.push_back(std::move(*finding));
+}
+
 } // namespace
 
 std::vector<Finding> detect_qdisc_drop(const Facts& facts) {
     std::vector<Finding> findings;
     const auto by_netns = [](const DropFacts& drops) { return std::to_string(drops.at.netns); };
     const Queues queues(facts.total);
+    const std::vector<QueueWait> waits = standing_queues(facts);
     for (const DropFacts& all : facts.drops().of("qdisc-drop", by_netns))
         for (const auto& [ifindex, packets] : all.devices) {
             const DropFacts drops = of_device(all, ifindex);
             const DeviceKey device(drops.at.netns, ifindex);
             const qdisc_stats* qdisc = queues.dropping(device);
-            auto finding = qdisc
-                               ? overflow_finding({facts, drops, device, *qdisc,
-                                                   queues.counted(device), queues.users_of(device)})
-                               : no_queue_finding(facts, drops);
-            if (finding)
-                findings.push_back(std::move(*finding));
+            if (!qdisc) {
+                add(findings, no_queue_finding(facts, drops));
+                continue;
+            }
+            const Overflow overflow{
+                facts, drops, device, *qdisc, queues.counted(device), queues.users_of(device)};
+            if (!told_by_waiting(waits, device, overflow.share()))
+                add(findings, overflow_finding(overflow));
         }
     return findings;
 }

@@ -33,7 +33,8 @@ std::string title_of(const Finding& finding, const QueueWait& wait, const QueueU
 }
 
 void add_evidence(Finding& finding, const QueueWait& wait, const QueueUsers& users,
-                  const qdisc_stats* inner, const Facts& facts) {
+                  const Queues& queues, const Facts& facts) {
+    const qdisc_stats* inner = queues.holding({wait.queue.netns, wait.queue.ifindex});
     const std::uint64_t median = wait.quantile_ns(0.5);
     finding.evidence.push_back(
         {fmt::format("half of {} timed packets waited longer than {}, 1 % longer than {}",
@@ -48,6 +49,11 @@ void add_evidence(Finding& finding, const QueueWait& wait, const QueueUsers& use
         finding.evidence.push_back(
             {"the backlog is in " + qdisc_name(inner->id, inner->handle, inner->parent),
              double(inner->backlog_bytes), "bytes", "RTM_GETQDISC"});
+    const DeviceKey device(wait.queue.netns, wait.queue.ifindex);
+    if (const auto counted = queues.counted(device); counted.drops)
+        finding.evidence.push_back({fmt::format("it is full, too: {} of {} packets were dropped",
+                                                counted.drops, counted.sent + counted.drops),
+                                    double(counted.drops), "packets", "RTM_GETQDISC TCA_STATS2"});
     finding.evidence.push_back({"of the bytes in the queue: " + users.text(facts.total.names),
                                 std::nullopt, "", "qdisc_dequeue"});
     for (const QueueUser* user : users.waiting()) {
@@ -87,7 +93,7 @@ Finding describe(const QueueWait& wait, const Queues& queues, const Facts& facts
     finding.first_ns = wait.first_ns;
     finding.count = wait.timed;
     finding.rate_per_s = per_second(facts.total, double(wait.timed));
-    add_evidence(finding, wait, users, queues.holding({q.netns, q.ifindex}), facts);
+    add_evidence(finding, wait, users, queues, facts);
     finding.advice = {
         {"keep the queue short, and the others out of the way of who fills it: fq_codel or cake "
          "instead of a long fifo, at a rate just below the link's",

@@ -87,9 +87,9 @@ std::vector<const QueueUser*> QueueUsers::waiting() const {
 
 std::string QueueUsers::text(const Names& names) const {
     constexpr std::size_t kShown = 4;
-    constexpr double kWorthIt = 0.001;
+    constexpr double kWorthIt = 0.001; // less is shown as nothing
     std::string text;
-    for (std::size_t i = 0; i < std::min(all.size(), kShown); i++)
+    for (std::size_t i = 0; i < std::min(all.size(), kShown) && share(all[i]) >= kWorthIt; i++)
         text +=
             fmt::format("{}{} {}", i ? ", " : "", user_text(all[i], names), percent(share(all[i])));
     return text;
