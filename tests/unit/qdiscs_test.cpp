@@ -104,7 +104,7 @@ TEST_CASE("each simple kind says its limit its own way", "[qdiscs_test]") {
     CHECK(parse_qdisc(*message.head()).limit_pkts == 10240);
 }
 
-TEST_CASE("a message cut anywhere is not read beyond its end", "[qdiscs_test]") {
+TEST_CASE("a qdisc cut anywhere is not read beyond its end", "[qdiscs_test]") {
     NetlinkRequest message = a_qdisc("tbf");
     add_counters(message);
     const std::uint32_t whole = message.head()->nlmsg_len;

@@ -156,6 +156,25 @@ TEST_CASE("drops of a queue are no local-drop and no packet-loss", "[queues_test
     CHECK(run.find(detect_packet_loss).empty());
 }
 
+TEST_CASE("segments a queue may have dropped without a sample are no packet-loss either",
+          "[queues_test]") {
+    const auto losing = [](std::uint64_t segs) {
+        Run run = overflowing();
+        auto again = make<retransmit_event>();
+        again.flow = tcp_flow("10.0.0.1", 41000, "10.0.0.2", 80);
+        again.owner = kVictim;
+        again.type = ABI_RETRANSMIT_RTO;
+        again.segs = segs;
+        again.life_segs_out = 500;
+        run.fold(again);
+        for (Window& window : run.windows)
+            window.counters[kNetns].growth[counter("Tcp.OutSegs")] = 1000;
+        return run.find(detect_packet_loss).size();
+    };
+    CHECK(losing(20) == 0); // 100 of 150 drops
+    CHECK(losing(200) == 1);
+}
+
 TEST_CASE("nobody is to blame when nobody has most of the queue", "[queues_test]") {
     Run run = overflowing();
     for (const std::uint32_t pid : {3U, 4U})

@@ -172,6 +172,18 @@ Queues::Counted Queues::counted(const DeviceKey& device) const {
     return sum;
 }
 
+std::uint64_t Queues::drops_around(const abi_owner& owner) const {
+    std::uint64_t drops = 0;
+    for (const auto& [device, stats] : x_stats) {
+        const bool sends = std::ranges::any_of(x_shares, [&](const qdisc_share& share) {
+            return DeviceKey(share.netns, share.ifindex) == device &&
+                   same_process(share.owner, owner);
+        });
+        drops += sends ? counted(device).drops : 0;
+    }
+    return drops;
+}
+
 std::string qdisc_name(const char (&id)[16], std::uint32_t handle, std::uint32_t parent) {
     std::string text = safe_text(until_nul(id));
     if (handle)

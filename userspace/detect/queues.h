@@ -59,6 +59,8 @@ public:
         std::uint64_t sent = 0, drops = 0;
     };
     Counted counted(const DeviceKey& device) const;
+    /// What the queues that this process sends through dropped, of whomever.
+    std::uint64_t drops_around(const abi_owner& owner) const;
     /// By device, what was in trouble by its own count.
     const std::map<DeviceKey, std::vector<qdisc_stats>>& stats() const { return x_stats; }
 

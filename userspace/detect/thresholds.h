@@ -29,6 +29,8 @@ inline constexpr std::uint64_t kDropInfoMin = 100; // nobody seen to suffer: wor
 inline constexpr std::uint64_t kQueueDropMin = 20; // fewer prove nothing
 inline constexpr double kQueueDropShare = 0.005;   // of what the queue was given
 inline constexpr double kQueueDropShareManaged = 0.05;
+inline constexpr std::uint64_t kQueueSegsPerDrop =
+    2; // sent again for one, at most: else loss elsewhere
 inline constexpr std::size_t kQueueWindowsMin = 2; // seconds with drops, or with a standing queue
 
 // qdisc-latency. RFC 8289 sections 3.2, 4.2: a good queue is empty once in an interval (100 ms), a
