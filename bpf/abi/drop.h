@@ -29,8 +29,9 @@ struct drop_event {
 	__u16 ethertype; /* host order */
 	__u8 tcp_flags;
 	__u8 path; /* enum abi_path */
-	__u16 vlan; /* id of the VLAN it arrived with and nobody took off; 0 when none */
-	__u8 pad[2];
+	__u16 vlan; /* id of the VLAN it arrived with, where the kernel still has it; 0 when not */
+	__u8 tagged; /* 1: it came with a VLAN that nothing there handles */
+	__u8 pad;
 };
 ABI_SIZE(struct drop_event, 160);
 

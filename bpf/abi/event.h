@@ -23,9 +23,12 @@ enum abi_kind {
 	ABI_LISTEN_TOTAL = 12,
 	ABI_SOCKET = 13,
 	ABI_SOCKET_TOTAL = 14,
+	ABI_LINK_TOTAL = 15,
 	ABI_QDISC_SHARE = 17,
 	ABI_QDISC_STATS = 18,
+	ABI_LINK = 29,
 	ABI_DROP_STACK = 30,
+	ABI_LINK_STAT = 31,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };
 

@@ -41,6 +41,9 @@
 /* include/linux/skbuff.h; the lowest bit says that the route is not counted */
 #define SKB_DST_PTRMASK (~1UL)
 
+/* include/uapi/linux/if_packet.h */
+#define PACKET_OTHERHOST 3
+
 /* include/uapi/linux/if_vlan.h, include/linux/if_vlan.h */
 #define VLAN_ID_MASK 0x0fff
 
@@ -50,6 +53,10 @@
 #define RTCF_MULTICAST 0x20000000U
 #define RTF_LOCAL 0x80000000U
 #define RTF_ANYCAST 0x00100000U
+
+/* include/linux/netdevice.h: enum netdev_state_t, numbers of bits */
+#define LINK_STATE_START 0
+#define LINK_STATE_NOCARRIER 2
 
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000

@@ -7,6 +7,7 @@
 #include "filter.bpf.h"
 #include "owner.bpf.h"
 #include "path.bpf.h"
+#include "vlan.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -137,6 +138,7 @@ static __always_inline void sample(void *ctx, struct abi_ledger *ledger, const s
 	event.tcp_flags = packet.tcp_flags;
 	event.path = path_of(skb);
 	event.vlan = skb->vlan_proto ? skb->vlan_tci & VLAN_ID_MASK : 0;
+	event.tagged = event.vlan || came_tagged(skb);
 	if (wanted(ABI_DROP))
 		record_put(ledger, &event.head, ABI_DROP, sizeof(event));
 	else

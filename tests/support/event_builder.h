@@ -15,6 +15,7 @@
 
 #include "abi/connection.h"
 #include "abi/drop.h"
+#include "abi/link.h"
 #include "abi/listen.h"
 #include "abi/nic.h"
 #include "abi/qdisc.h"
@@ -64,6 +65,12 @@ template <>
 inline constexpr std::uint32_t kKindOf<listen_total> = ABI_LISTEN_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_total> = ABI_SOCKET_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<link_event> = ABI_LINK;
+template <>
+inline constexpr std::uint32_t kKindOf<link_total> = ABI_LINK_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<link_stat> = ABI_LINK_STAT;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>

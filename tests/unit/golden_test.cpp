@@ -144,6 +144,15 @@ std::vector<std::byte> a_listen() {
     return copy(record);
 }
 
+std::vector<std::byte> a_link() {
+    auto record = make<link_event>(kWhen, 1);
+    record.netns = kNetns;
+    record.ifindex = 2;
+    record.type = ABI_LINK_OFF;
+    record.owner = process("ip", 4242);
+    return copy(record);
+}
+
 /// Empty when nobody wrote a record for a new kind yet.
 std::vector<std::byte> fixed_record(const Kind& kind) {
     switch (kind.id) {
@@ -165,6 +174,8 @@ std::vector<std::byte> fixed_record(const Kind& kind) {
         return a_nic();
     case ABI_LISTEN:
         return a_listen();
+    case ABI_LINK:
+        return a_link();
     default:
         return {};
     }

@@ -11,6 +11,7 @@
 
 #include "app/look.h"
 #include "detect/benign.h"
+#include "detect/drops.h"
 #include "util/log.h"
 #include "util/time.h"
 
@@ -203,6 +204,9 @@ Result<Window> Collector::cut(bool last) {
         look(SocketGroups::Look::kEnd);
     add_names(x_now);
     if (last) {
+        for (const std::uint64_t place : main_drop_places(x_now))
+            x_names.note_source(place);
+        x_now.names.sources = x_names.all().sources;
         x_names.look_again();
         x_now.names.processes = x_names.all().processes;
     }

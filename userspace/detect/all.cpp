@@ -4,7 +4,6 @@
 // report; what a listener in trouble explains, none of these three reports.
 #include <algorithm>
 #include <array>
-#include <set>
 #include <string_view>
 
 #include "detect/finding.h"
@@ -19,6 +18,11 @@ struct Entry {
 };
 
 constexpr std::array kDetectors = {
+    Entry{"link-down", detect_link_down},
+    Entry{"link-flap", detect_link_flap},
+    Entry{"nic-errors", detect_nic_errors},
+    Entry{"mtu-mismatch", detect_mtu_mismatch},
+    Entry{"vlan-mismatch", detect_vlan_mismatch},
     Entry{"qdisc-drop", detect_qdisc_drop},
     Entry{"qdisc-latency", detect_qdisc_latency},
     Entry{"local-drop", detect_local_drop},
@@ -40,17 +44,35 @@ constexpr std::array kDetectors = {
 /// A finding that another one of the same namespace explains.
 struct Explained {
     std::string_view symptom, cause;
+    bool same_device = false; // only then
 };
-constexpr Explained kExplained[] = {{"time-wait-growth", "tw-overflow"}};
+constexpr Explained kExplained[] = {
+    {"time-wait-growth", "tw-overflow"},  {"local-drop", "link-flap", true},
+    {"local-drop", "link-down", true},    {"qdisc-drop", "link-flap", true},
+    {"qdisc-drop", "link-down", true},    {"neigh-failure", "link-flap"},
+    {"neigh-failure", "link-down", true}, {"no-route", "link-flap"},
+    {"packet-loss", "link-flap"},         {"connect-timeout", "link-flap"},
+    {"packet-loss", "nic-errors"},
+};
+
+bool explains(const Finding& cause, const Finding& symptom) {
+    // what is only worth knowing excuses nothing that hurts
+    if (cause.severity == Severity::kInfo && symptom.severity != Severity::kInfo)
+        return false;
+    const bool here = cause.where.netns == symptom.where.netns ||
+                      (cause.reaches && cause.reaches == symptom.where.netns);
+    return here && std::ranges::any_of(kExplained, [&](const Explained& pair) {
+               return pair.symptom == symptom.id && pair.cause == cause.id &&
+                      (!pair.same_device || symptom.where.device == cause.where.device ||
+                       symptom.where.netns == cause.reaches);
+           });
+}
 
 void leave_out_explained(std::vector<Finding>& all) {
-    std::set<std::pair<std::string_view, std::uint32_t>> explained;
-    for (const Finding& cause : all)
-        for (const Explained& pair : kExplained)
-            if (cause.id == pair.cause)
-                explained.emplace(pair.symptom, cause.where.netns);
-    std::erase_if(all, [&](const Finding& finding) {
-        return explained.contains({finding.id, finding.where.netns});
+    const std::vector<Finding> causes = all;
+    std::erase_if(all, [&](const Finding& symptom) {
+        return std::ranges::any_of(causes,
+                                   [&](const Finding& cause) { return explains(cause, symptom); });
     });
 }
 

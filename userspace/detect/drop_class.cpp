@@ -16,6 +16,9 @@ struct DropClass {
 };
 
 constexpr std::array kClasses = {
+    DropClass{"mtu-mismatch", "NOT_SPECIFIED", "__dev_forward_skb*"},
+    DropClass{"vlan-mismatch", "OTHERHOST", "*"},
+    DropClass{"vlan-mismatch", "UNHANDLED_PROTO", "*"},
     DropClass{"qdisc-drop", "QDISC_*", "*"},
     DropClass{"qdisc-drop", "FQ_*", "*"},
     DropClass{"qdisc-drop", "CAKE_*", "*"},

@@ -6,7 +6,7 @@
 // (drop_class.cpp), and drops of packets nobody waits for (info at most).
 #include <fmt/format.h>
 
-#include "detect/drops.h"
+#include "detect/links.h"
 
 namespace culprit {
 
@@ -28,7 +28,7 @@ Advice advice_for(const std::string& reason, const std::string& function, std::u
     if (reason.starts_with("IP_RPFILTER"))
         return {"reverse path filtering refuses the source",
                 in + "sysctl -a -r 'net.ipv4.conf.*.rp_filter'"};
-    if (function.starts_with("__dev_forward_skb") || reason == "PKT_TOO_BIG")
+    if (reason == "PKT_TOO_BIG")
         return {"packets exceed the MTU of a device on the way", in + "ip link show"};
     return {"look at what this kernel function checks, and at the device's configuration",
             in + "ip -s -s link show"};
@@ -37,8 +37,13 @@ Advice advice_for(const std::string& reason, const std::string& function, std::u
 } // namespace
 
 std::vector<Finding> detect_local_drop(const Facts& facts) {
+    std::vector<DropFacts> places = facts.drops().of("local-drop");
+    // the other end did not take them, and not for their length
+    for (DropFacts& drops : facts.drops().of("mtu-mismatch"))
+        if (!frames_too_long(drops, facts.links()))
+            places.push_back(std::move(drops));
     std::vector<Finding> findings;
-    for (const DropFacts& drops : facts.drops().of("local-drop")) {
+    for (const DropFacts& drops : places) {
         DropStory story{.id = "local-drop", .layer = Layer::kTransport};
         story.title = fmt::format("this host drops packets, {} at {}", drops.reason, drops.symbol);
         story.advice.push_back(

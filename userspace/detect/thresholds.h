@@ -23,6 +23,19 @@ inline constexpr std::uint64_t kDropSocketMin =
         // sends what its own queue refused without one
 inline constexpr std::uint64_t kDropInfoMin = 100; // nobody seen to suffer: worth knowing only
 
+// link-flap, link-down. One loss of carrier is maintenance unless traffic is hurt (kDropHurtMin).
+inline constexpr std::uint64_t kFlapMin = 2;
+
+// nic-errors, mtu-mismatch by a device's own counters. Operator's guide: more than 100. A cable in
+// order has a bit error rate of 1e-12 (IEEE 802.3), one damaged frame in ten million.
+inline constexpr std::uint64_t kNicErrors = 100;
+inline constexpr std::uint64_t kNicErrorsMin = 10; // fewer prove nothing
+inline constexpr double kNicErrorShare = 0.001;    // of the packets: TCP feels it
+inline constexpr double kNicErrorShareCritical = 0.01;
+
+// mtu-mismatch: of the packets a device sent. Probes of the path MTU (RFC 8899) are a few per
+// connection.
+inline constexpr double kMtuShare = 0.01;
 // qdisc-drop. A queue that is full for a moment is healthy, and TCP drops a little to find the rate
 // (Mathis et al. 1997: 0.1 % is an ordinary path). A qdisc with active queue management drops to
 // say "slow down" and is judged by more.

@@ -30,11 +30,12 @@ struct Check {
 
 constexpr Check kChecks[] = {
     {Layer::kPhysical, "nic", "transmissions refused by the driver, hung transmit queues", true},
-    {Layer::kPhysical, "", "link errors, carrier, speed: no signal reads the device counters yet",
+    {Layer::kPhysical, "link", "carrier, errors by kind, the drivers' own counters of trouble",
      true},
     {Layer::kDataLink, "qdisc",
      "egress queues: waiting times, backlog and drops, who fills them and who waits", true},
     {Layer::kDataLink, "drop", "drops by qdisc, tc, XDP, bridge and neighbour code", true},
+    {Layer::kDataLink, "link", "frames for other VLANs, MTUs of both ends of a link", true},
     {Layer::kDataLink, "", "failed neighbours without a drop, duplicate addresses: no signal yet",
      false},
     {Layer::kNetwork, "drop", "drops by routing, firewall, fragmentation", true},
