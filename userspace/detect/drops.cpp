@@ -236,7 +236,9 @@ std::vector<std::uint64_t> main_drop_places(const Window& window) {
     constexpr std::size_t kPlacesMax = 16;
     std::map<std::uint64_t, std::uint64_t> places;
     for (const auto& [drop, info] : window.rows<drop_total>(ABI_DROP_TOTAL))
-        if (drop.location && !is_benign(drop.reason, drop.location, window.names))
+        if (drop.location &&
+            benign_drop(drop_reason(drop.reason, window.names), symbol(drop.location, window.names))
+                .empty())
             places[drop.location] += drop.packets;
     std::vector<std::uint64_t> most;
     for (const auto& [place, packets] : places)
