@@ -52,6 +52,10 @@ inline constexpr std::uint32_t kKindOf<qdisc_event> = ABI_QDISC;
 template <>
 inline constexpr std::uint32_t kKindOf<qdisc_total> = ABI_QDISC_TOTAL;
 template <>
+inline constexpr std::uint32_t kKindOf<qdisc_share> = ABI_QDISC_SHARE;
+template <>
+inline constexpr std::uint32_t kKindOf<qdisc_stats> = ABI_QDISC_STATS;
+template <>
 inline constexpr std::uint32_t kKindOf<nic_event> = ABI_NIC;
 template <>
 inline constexpr std::uint32_t kKindOf<nic_total> = ABI_NIC_TOTAL;

@@ -149,3 +149,29 @@ TEST_CASE("another walk is worth it for a socket without owner only", "[owner_fi
     add_drop(window, nobody);
     CHECK(has_unowned_sockets(window));
 }
+
+TEST_CASE("what is forwarded is its sender's, unless two namespaces have such a socket",
+          "[owner_fill_test]") {
+    const auto forwarded_by = [](Window& window) {
+        auto share = make<qdisc_share>();
+        share.flow = kFlow;
+        share.flow.netns = 0;
+        share.netns = kNetns + 1;
+        window.fold(bytes_of(share));
+        UnknownFlows flows;
+        flows.add(window);
+        CHECK(flows.contains(kFlow));
+        fill_unknown_owners(window);
+        return window.rows<qdisc_share>(ABI_QDISC_SHARE).at(0).record.owner.tgid;
+    };
+    Window one, two;
+    add_socket(one, process("sender", 42));
+    CHECK(forwarded_by(one) == 42);
+    add_socket(two, process("sender", 42));
+    auto other = make<socket_info>();
+    other.flow = kFlow;
+    other.flow.netns = kNetns + 2;
+    other.owner = process("namesake", 43);
+    two.fold(bytes_of(other));
+    CHECK(forwarded_by(two) == 0);
+}

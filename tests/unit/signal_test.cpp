@@ -198,6 +198,8 @@ TEST_CASE("each kind is as large as its record", "[signal_test]") {
     CHECK(size_of_kind(ABI_DROP_TOTAL) == sizeof(drop_total));
     CHECK(size_of_kind(ABI_QDISC) == sizeof(qdisc_event));
     CHECK(size_of_kind(ABI_QDISC_TOTAL) == sizeof(qdisc_total));
+    CHECK(size_of_kind(ABI_QDISC_SHARE) == sizeof(qdisc_share));
+    CHECK(size_of_kind(ABI_QDISC_STATS) == sizeof(qdisc_stats));
     CHECK(size_of_kind(ABI_NIC) == sizeof(nic_event));
     CHECK(size_of_kind(ABI_NIC_TOTAL) == sizeof(nic_total));
     CHECK(size_of_kind(ABI_SOCKET) == sizeof(socket_info));

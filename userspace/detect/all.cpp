@@ -29,6 +29,8 @@ constexpr std::array kDetectors = {
     Entry{"ttl-exceeded", detect_ttl_exceeded},
     Entry{"host-unreachable", detect_host_unreachable},
     Entry{"reassembly-failure", detect_reassembly_failure},
+    Entry{"qdisc-drop", detect_qdisc_drop},
+    Entry{"qdisc-latency", detect_qdisc_latency},
     Entry{"local-drop", detect_local_drop},
     Entry{"firewall-drop", detect_firewall_drop},
     Entry{"firewall-reject", detect_firewall_reject},

@@ -11,7 +11,7 @@ namespace {
 
 struct DropClass {
     std::string_view finding;
-    std::string_view reason;   // "*" any; a trailing * stands for any ending
+    std::string_view reason;   // "*" any; a * at the end or at the beginning stands for anything
     std::string_view function; // the same
 };
 
@@ -42,12 +42,22 @@ constexpr std::array kClasses = {
     DropClass{"ttl-exceeded", "IP_INHDR", "ip6_forward*"},
     DropClass{"reassembly-failure", "FRAG_REASM_TIMEOUT", "*"},
     DropClass{"reassembly-failure", "FRAG_TOO_FAR", "*"},
+    DropClass{"qdisc-drop", "QDISC_*", "*"},
+    DropClass{"qdisc-drop", "FQ_*", "*"},
+    DropClass{"qdisc-drop", "CAKE_*", "*"},
+    DropClass{"qdisc-drop", "NOT_SPECIFIED", "*_enqueue"},
+    // kernels without reasons
+    DropClass{"qdisc-drop", "-", "*_enqueue"},
+    DropClass{"qdisc-drop", "-", "__dev_queue_xmit"},
+    DropClass{"qdisc-drop", "-", "__dev_xmit_skb"},
     DropClass{"local-drop", "*", "*"},
 };
 
 bool matches(std::string_view pattern, std::string_view text) {
     if (pattern.ends_with('*'))
         return text.starts_with(pattern.substr(0, pattern.size() - 1));
+    if (pattern.starts_with('*'))
+        return text.ends_with(pattern.substr(1));
     return pattern == text;
 }
 

@@ -160,6 +160,8 @@ std::vector<Finding> detect_udp_rcvbuf_overflow(const Facts& facts);
 std::vector<Finding> detect_udp_port_unreachable(const Facts& facts);
 std::vector<Finding> detect_rcvbuf_prune(const Facts& facts);
 std::vector<Finding> detect_csum_errors(const Facts& facts);
+std::vector<Finding> detect_qdisc_drop(const Facts& facts);
+std::vector<Finding> detect_qdisc_latency(const Facts& facts);
 
 /// Known finding ids, for --only.
 std::span<const std::string_view> finding_ids();

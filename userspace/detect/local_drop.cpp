@@ -18,8 +18,6 @@ Advice advice_for(const std::string& reason, const std::string& function, std::u
     if (reason.starts_with("TC_"))
         return {"a tc filter or program drops it; statistics tell which one",
                 in + "tc -s filter show dev DEVICE ingress"};
-    if (reason == "QDISC_DROP" || function.find("enqueue") != std::string::npos)
-        return {"an egress queue is full; its statistics tell which one", in + "tc -s qdisc show"};
     if (reason == "SOCKET_RCVBUFF" || reason == "PROTO_MEM")
         return {"the process reads too slowly for its receive buffer", in + "ss -lunmp"};
     if (reason.starts_with("XDP") || function.starts_with("veth_xdp"))

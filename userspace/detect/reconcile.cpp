@@ -9,9 +9,11 @@
 #include "abi/icmp.h"
 #include "abi/reset.h"
 #include "abi/socket.h"
+#include "detect/drops.h"
 #include "detect/finding.h"
 #include "detect/flows.h"
 #include "detect/listeners.h"
+#include "detect/queues.h"
 #include "model/format.h"
 
 namespace culprit {
@@ -177,6 +179,46 @@ void compare_time_wait(const Window& total, std::vector<Reconciled>& rows) {
     }
 }
 
+/// What a device's queues count against the packets seen to be dropped there.
+void compare_queues(const Window& total, std::vector<Reconciled>& rows) {
+    std::map<DeviceKey, std::uint64_t> seen;
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        const std::string reason = drop_reason(drop.reason, total.names);
+        const std::string place = symbol(drop.location, total.names);
+        // a large packet is cut before it is queued: where its parts are dropped with the reason,
+        // it goes without one
+        if (reason != "NOT_SPECIFIED" &&
+            drop_class(reason, place.substr(0, place.find_first_of("+."))) == "qdisc-drop")
+            seen[{drop.netns, drop.ifindex}] += drop.packets;
+    }
+    const Queues queues(total);
+    for (const auto& [at, stats] : queues.stats()) {
+        const std::uint64_t drops = queues.counted(at).drops;
+        if (!drops)
+            continue;
+        Reconciled row{"qdisc drops of " + device(at.first, at.second, total.names), at.first,
+                       drops, seen[at], ""};
+        if (row.unexplained())
+            row.note = "the queue's counter was read a moment after the drops were";
+        rows.push_back(std::move(row));
+    }
+}
+
+/// A datagram that its own host's queue drops is counted there, when it was sent without asking for
+/// errors (net/ipv4/udp.c: udp_send_skb()).
+void add_refused_datagrams(const Window& total, Sums& sums) {
+    constexpr std::size_t kErrors = counter("Udp.SndbufErrors");
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        const std::string reason = drop_reason(drop.reason, total.names);
+        const std::string place = symbol(drop.location, total.names);
+        if (drop.protocol == IPPROTO_UDP &&
+            drop_class(reason, place.substr(0, place.find_first_of("+."))) == "qdisc-drop")
+            sums[drop.netns][kErrors] += drop.packets;
+    }
+    for (const auto& [netns, counters] : total.counters)
+        sums[netns][kErrors] = std::min(sums[netns][kErrors], counters.growth[kErrors]);
+}
+
 struct Compared {
     std::size_t counter;
     const char* note; // shown when something remains
@@ -207,6 +249,7 @@ constexpr Compared kCompared[] = {
     {counter("Udp.NoPorts"), kReasonNote},
     {counter("Udp.InCsumErrors"),
      "what a process finds corrupt while it polls belongs to no namespace"},
+    {counter("Udp.SndbufErrors"), "a full send buffer counts here too"},
     {counter("TcpExt.ListenDrops"), kListenNote},
     {counter("TcpExt.ListenOverflows"), kListenNote},
     {counter("TcpExt.SyncookiesSent"), kCookieNote},
@@ -233,6 +276,7 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
     add_conntrack(facts.total, sums);
     add_forwarding(facts.total, sums);
     add_reassembly(facts.total, sums);
+    add_refused_datagrams(facts.total, sums);
     std::vector<Reconciled> rows;
     for (const auto& [netns, counters] : facts.total.counters) {
         if (!counters.error.empty())
@@ -247,6 +291,7 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
         }
     }
     compare_time_wait(facts.total, rows);
+    compare_queues(facts.total, rows);
     return rows;
 }
 

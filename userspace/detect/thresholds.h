@@ -70,6 +70,27 @@ inline constexpr double kUnreachableShare = 0.1;
 inline constexpr std::uint64_t kReassemblyFailsMin = 10; // datagrams
 inline constexpr double kReassemblyShare = 0.1;          // of them
 inline constexpr std::uint64_t kFragmentsAlone = 20;     // fragments without one datagram complete
+// qdisc-drop. A queue that is full for a moment is healthy, and TCP drops a little to find the rate
+// (Mathis et al. 1997: 0.1 % is an ordinary path). A qdisc with active queue management drops to
+// say "slow down" and is judged by more.
+inline constexpr std::uint64_t kQueueDropMin = 20; // fewer prove nothing
+inline constexpr double kQueueDropShare = 0.005;   // of what the queue was given
+inline constexpr double kQueueDropShareManaged = 0.05;
+inline constexpr std::uint64_t kQueueSegsPerDrop =
+    2; // sent again for one, at most: else loss elsewhere
+inline constexpr std::size_t kQueueWindowsMin = 2; // seconds with drops, or with a standing queue
+
+// qdisc-latency. RFC 8289 sections 3.2, 4.2: a good queue is empty once in an interval (100 ms), a
+// bad one stands: nothing passes without waiting longer than the target of 5 ms. Here: in a window
+// (longer than the interval) hardly a packet waited less than 4.1 ms, the bound of the histogram
+// next to the target.
+inline constexpr std::uint64_t kQueueTargetNs = 5'000'000;
+inline constexpr std::size_t kQueueTargetSlot = 13;        // waits from 2^12 us on
+inline constexpr double kQueueStandingShare = 0.95;        // of the packets, waited that long
+inline constexpr std::uint64_t kQueueTimedMin = 8;         // in a window; fewer are chance
+inline constexpr std::uint64_t kQueueSlowNs = 20'000'000;  // 1 % wait longer: users begin to notice
+inline constexpr std::uint64_t kQueueHurtNs = 100'000'000; // half wait longer; guide: > 100 ms
+inline constexpr double kQueueHogShare = 0.5;              // of the bytes: fills it
 
 // conn-refused. An optional endpoint that refuses now and then is healthy.
 inline constexpr std::uint64_t kRefusedMin = 10;

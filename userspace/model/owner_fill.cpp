@@ -16,17 +16,23 @@ namespace culprit {
 
 namespace {
 
-constexpr std::uint32_t kFilled[] = {ABI_RETRANSMIT, ABI_RESET, ABI_DROP, ABI_QDISC};
+constexpr std::uint32_t kFilled[] = {ABI_RETRANSMIT, ABI_RESET, ABI_DROP, ABI_QDISC, ABI_QDISC_SHARE};
+
+abi_flow anywhere(abi_flow flow) {
+    flow.netns = 0;
+    return flow;
+}
 
 using Holders = std::unordered_map<std::string, abi_owner>; // tgid 0: more than one socket
 
 Holders holders_of(const Window& window) {
     Holders holders;
-    for (const auto& [socket, info] : window.rows<socket_info>(ABI_SOCKET)) {
-        const auto [at, fresh] = holders.try_emplace(flow_key(socket.flow), socket.owner);
-        if (!fresh)
-            at->second = abi_owner{};
-    }
+    for (const auto& [socket, info] : window.rows<socket_info>(ABI_SOCKET))
+        for (const abi_flow& flow : {socket.flow, anywhere(socket.flow)}) {
+            const auto [at, fresh] = holders.try_emplace(flow_key(flow), socket.owner);
+            if (!fresh)
+                at->second = abi_owner{};
+        }
     return holders;
 }
 
@@ -123,7 +129,7 @@ bool is_any(const abi_flow& flow) {
 } // namespace
 
 bool UnknownFlows::contains(const abi_flow& flow) const {
-    return x_keys.contains(flow_key(flow)) ||
+    return x_keys.contains(flow_key(flow)) || x_keys.contains(flow_key(anywhere(flow))) ||
            (flow.protocol == IPPROTO_UDP && x_keys.contains(sender_key(flow, is_any(flow))));
 }
 

@@ -11,11 +11,12 @@
 
 namespace culprit {
 
-/// What makes two flows the same conversation seen from the same end; the device does not.
+/// What makes two flows the same conversation seen from the same end; the device does not. A flow
+/// that is forwarded here has no namespace: its socket may be in any one of this host's.
 std::string flow_key(const abi_flow& flow);
 
-/// Flows of retransmissions, resets, drops and slow packets without an owner. At most kMax: what is
-/// beyond stays unknown.
+/// Flows of retransmissions, resets, drops, slow packets and shares of queues without an owner. At
+/// most kMax: what is beyond stays unknown.
 class UnknownFlows {
 public:
     static constexpr std::size_t kMax = 2 * Table::kRowsMax;
