@@ -156,6 +156,9 @@ std::vector<std::byte> a_link() {
     record.ifindex = 2;
     record.type = ABI_LINK_OFF;
     record.owner = process("ip", 4242);
+    return copy(record);
+}
+
 std::vector<std::byte> an_icmp() {
     auto record = with_ends<icmp_event>();
     record.bytes = 1500;
