@@ -15,6 +15,8 @@ struct task_struct {
 	u64 start_boottime;
 	unsigned int flags;
 	struct signal_struct *signal;
+	struct files_struct *files;
+	struct nsproxy *nsproxy;
 };
 
 struct seq_file;

@@ -23,6 +23,8 @@ enum abi_kind {
 	ABI_LISTEN_TOTAL = 12,
 	ABI_SOCKET = 13,
 	ABI_SOCKET_TOTAL = 14,
+	ABI_ROUTE = 22,
+	ABI_ROUTE_TOTAL = 23,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };
 

@@ -51,17 +51,32 @@
 #define RTF_LOCAL 0x80000000U
 #define RTF_ANYCAST 0x00100000U
 
+/* include/uapi/linux/rtnetlink.h: route types, tables */
+#define RTN_BLACKHOLE 6
+#define RTN_UNREACHABLE 7
+#define RTN_PROHIBIT 8
+#define RTN_THROW 9
+#define RT_TABLE_DEFAULT 253
+#define RT_TABLE_MAIN 254
+
+/* include/net/flow.h */
+#define LOOPBACK_IFINDEX 1
+
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
 
 /* include/uapi/asm-generic/errno.h */
+#define EAGAIN 11
+#define EACCES 13
 #define EBUSY 16
 #define EEXIST 17
-#define EAGAIN 11
+#define EINVAL 22
 #define ECONNRESET 104
 #define EPIPE 32
 #define EADDRNOTAVAIL 99
+#define ENETUNREACH 101
 #define ETIMEDOUT 110
+#define EHOSTUNREACH 113
 
 /* fs/proc/generic.c: PROC_DYNAMIC_FIRST is 0xF0000000; since 6.18 the initial namespaces have fixed
  * numbers just below it (include/uapi/linux/nsfs.h: enum init_ns_ino). No namespace's is smaller.

@@ -19,6 +19,11 @@ struct Entry {
 };
 
 constexpr std::array kDetectors = {
+    Entry{"no-route", detect_no_route},
+    Entry{"blackhole-route", detect_blackhole_route},
+    Entry{"forwarding-disabled", detect_forwarding_disabled},
+    Entry{"rp-filter-drop", detect_rp_filter_drop},
+    Entry{"martian-source", detect_martian_source},
     Entry{"local-drop", detect_local_drop},
     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused},

@@ -139,6 +139,11 @@ std::vector<Finding> detect_time_wait_growth(const Facts& facts);
 std::vector<Finding> detect_close_wait_leak(const Facts& facts);
 std::vector<Finding> detect_fin_wait2_growth(const Facts& facts);
 std::vector<Finding> detect_orphans(const Facts& facts);
+std::vector<Finding> detect_no_route(const Facts& facts);
+std::vector<Finding> detect_blackhole_route(const Facts& facts);
+std::vector<Finding> detect_forwarding_disabled(const Facts& facts);
+std::vector<Finding> detect_rp_filter_drop(const Facts& facts);
+std::vector<Finding> detect_martian_source(const Facts& facts);
 
 /// Known finding ids, for --only.
 std::span<const std::string_view> finding_ids();

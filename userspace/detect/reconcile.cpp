@@ -4,6 +4,7 @@
 #include <map>
 
 #include "abi/reset.h"
+#include "abi/route.h"
 #include "abi/socket.h"
 #include "detect/finding.h"
 #include "detect/flows.h"
@@ -53,6 +54,28 @@ void add_input_errors(const Window& total, Sums& sums) {
         const bool tcp = drop.protocol == IPPROTO_TCP;
         if (tcp && (reason == "TCP_CSUM" || reason == "PKT_TOO_SMALL"))
             sums[drop.netns][counter("Tcp.InErrs")] += drop.packets;
+    }
+}
+
+/// The kernel counts a call without a route, and a packet that it makes itself and drops for want of
+/// one; of IPv4 (IPv6 counts elsewhere).
+void add_routes(const Window& total, Sums& sums) {
+    for (const auto& [row, info] : total.rows<route_total>(ABI_ROUTE_TOTAL))
+        if (row.via != ABI_ROUTE_RECEIVED && row.flow.family == AF_INET && row.error == ENETUNREACH)
+            sums[row.flow.netns][counter("Ip.OutNoRoutes")] += row.failed;
+    constexpr std::uint16_t kIp = 0x0800;
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        if (drop.ethertype != kIp && drop.ethertype)
+            continue;
+        const std::string reason = drop_reason(drop.reason, total.names);
+        if (reason == "IP_OUTNOROUTES")
+            sums[drop.netns][counter("Ip.OutNoRoutes")] += drop.packets;
+        else if (reason == "IP_INNOROUTES")
+            sums[drop.netns][counter("IpExt.InNoRoutes")] += drop.packets;
+        else if (reason == "IP_RPFILTER")
+            sums[drop.netns][counter("TcpExt.IPReversePathFilter")] += drop.packets;
+        else if (reason == "IP_INADDRERRORS")
+            sums[drop.netns][counter("Ip.InAddrErrors")] += drop.packets;
     }
 }
 
@@ -120,6 +143,10 @@ constexpr const char* kListenNote = "drops of listeners that are not watched hav
 constexpr const char* kCookieNote = "no single listener of the namespace was seen with a full SYN "
                                     "queue";
 
+constexpr const char* kRouteNote = "lookups of calls that do not name their destination (io_uring) "
+                                   "are not seen";
+constexpr const char* kReasonNote = "older kernels give these drops no reason of their own";
+
 constexpr Compared kCompared[] = {
     {counter("Tcp.RetransSegs"), ""},
     {counter("Tcp.OutRsts"), "kernels before 6.10 give no trace of resets without a socket"},
@@ -132,6 +159,10 @@ constexpr Compared kCompared[] = {
     {counter("TcpExt.ListenOverflows"), kListenNote},
     {counter("TcpExt.SyncookiesSent"), kCookieNote},
     {counter("TcpExt.SyncookiesRecv"), kCookieNote},
+    {counter("Ip.OutNoRoutes"), kRouteNote},
+    {counter("IpExt.InNoRoutes"), kReasonNote},
+    {counter("Ip.InAddrErrors"), kReasonNote},
+    {counter("TcpExt.IPReversePathFilter"), kReasonNote},
 };
 
 } // namespace
@@ -143,6 +174,7 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
     add_resets(facts.total, sums);
     add_input_errors(facts.total, sums);
     add_listeners(facts.total, sums);
+    add_routes(facts.total, sums);
     std::vector<Reconciled> rows;
     for (const auto& [netns, counters] : facts.total.counters) {
         if (!counters.error.empty())

@@ -23,6 +23,16 @@ inline constexpr std::uint64_t kDropSocketMin =
         // sends what its own queue refused without one
 inline constexpr std::uint64_t kDropInfoMin = 100; // nobody seen to suffer: worth knowing only
 
+// no-route, blackhole-route: calls that fail. One that fails now and then is a probe or a fallback.
+inline constexpr std::uint64_t kNoRouteMin = 5;
+inline constexpr double kNoRoutePerSecond = 0.5;
+inline constexpr double kNoRouteShare = 0.5; // of the attempts to that destination
+
+// Packets of others that routing drops. Who waits on another host is seen by its repeated SYNs: a
+// single one may be a scan. Without one, a tenth of all that comes in is no stray any more.
+inline constexpr std::uint64_t kWaitingMin = 2;
+inline constexpr double kDropReceivedShare = 0.1;
+
 // conn-refused. An optional endpoint that refuses now and then is healthy.
 inline constexpr std::uint64_t kRefusedMin = 10;
 inline constexpr double kRefusedPerSecond = 0.5;

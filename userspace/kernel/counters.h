@@ -9,9 +9,9 @@
 
 namespace culprit {
 
-/// /proc/net/snmp and /proc/net/netstat: "Tcp" line and column (RFC 4022 names and the kernel's
-/// TcpExt).
-inline constexpr std::array<std::string_view, 33> kCounterNames = {"Tcp.ActiveOpens",
+/// /proc/net/snmp and /proc/net/netstat: line and column (RFC 4022, RFC 4293 names and the kernel's
+/// TcpExt, IpExt).
+inline constexpr std::array<std::string_view, 38> kCounterNames = {"Tcp.ActiveOpens",
                                                                    "Tcp.PassiveOpens",
                                                                    "Tcp.AttemptFails",
                                                                    "Tcp.EstabResets",
@@ -43,7 +43,12 @@ inline constexpr std::array<std::string_view, 33> kCounterNames = {"Tcp.ActiveOp
                                                                    "TcpExt.SyncookiesRecv",
                                                                    "TcpExt.SyncookiesFailed",
                                                                    "TcpExt.TCPReqQFullDoCookies",
-                                                                   "TcpExt.TCPReqQFullDrop"};
+                                                                   "TcpExt.TCPReqQFullDrop",
+                                                                   "Ip.InReceives",
+                                                                   "Ip.InAddrErrors",
+                                                                   "Ip.OutNoRoutes",
+                                                                   "IpExt.InNoRoutes",
+                                                                   "TcpExt.IPReversePathFilter"};
 
 /// Values in the order of kCounterNames; absolute as read, or the growth over a window.
 using Counters = std::array<std::uint64_t, kCounterNames.size()>;

@@ -24,6 +24,7 @@ enum class Type {
     kDurationUs,
     kNamed, // index into Field::names
     kErrno, // positive errno
+    kRouteError, // the same, of a route lookup: what the namespace's routes refuse is looked up
     kTcpState,
     kDropReason,
     kResetReason, // valid when the u32 behind it is not 0
