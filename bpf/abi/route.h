@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Records about route lookups that found no way: no packet leaves then, so nothing is dropped either. */
+/* Records about route lookups that found no way: no packet leaves then, so nothing is dropped
+ * either. */
 #ifndef CULPRIT_ABI_ROUTE_H
 #define CULPRIT_ABI_ROUTE_H
 
@@ -12,9 +13,9 @@ enum abi_route_via {
 	ABI_ROUTE_RECEIVED = 2, /* a received packet for somebody else: to be forwarded */
 };
 
-/* One failed lookup. Hooks: fib_table_lookup, fib6_table_lookup. The flow's local end is the source, its device the
- * one a received packet came by. The namespace of a received IPv4 packet is unknown here; the drop that follows tells
- * it. */
+/* One failed lookup. Hooks: fib_table_lookup, fib6_table_lookup. The flow's local end is the
+ * source, its device the one a received packet came by. The namespace of a received IPv4 packet is
+ * unknown here; the drop that follows tells it. */
 struct route_event {
 	struct abi_head head;
 	struct abi_flow flow;
@@ -52,7 +53,8 @@ struct route_value {
 };
 ABI_SIZE(struct route_value, 88);
 
-/* undecided array: per CPU, a lookup that found nothing in a table while rules may lead to another one. */
+/* undecided array: per CPU, a lookup that found nothing in a table while rules may lead to another
+ * one. */
 struct route_undecided {
 	__u64 lookup; /* address of the kernel's flow, 0 none */
 	__u64 since_ns; /* CLOCK_BOOTTIME */

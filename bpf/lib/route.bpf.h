@@ -9,8 +9,8 @@
 #define ROUTES_MAX 4096
 #define CPUS_MAX 256
 
-/* destination, caller and error -> count. Inserted at the first failure, deleted by userspace when nothing came for a
- * while. Full: counted in other_routes, and in map_full. */
+/* destination, caller and error -> count. Inserted at the first failure, deleted by userspace when
+ * nothing came for a while. Full: counted in other_routes, and in map_full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, ROUTES_MAX);
@@ -27,9 +27,10 @@ struct {
 	__type(value, struct route_value);
 } other_routes SEC(".maps");
 
-/* CPU -> the lookup that found nothing so far. Emptied when a later table answers; told when the next one comes, or by
- * userspace when none does. A task that moves to another CPU in the midst of a lookup that is answered then is counted
- * once for nothing. CPUs beyond the limit share a place. */
+/* CPU -> the lookup that found nothing so far. Emptied when a later table answers; told when the
+ * next one comes, or by userspace when none does. A task that moves to another CPU in the midst of
+ * a lookup that is answered then is counted once for nothing. CPUs beyond the limit share a place.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, CPUS_MAX);
@@ -39,7 +40,8 @@ struct {
 
 /* One look into one table. */
 struct lookup {
-	__u64 at; /* address of the kernel's flow: one for all tables of a lookup, and of others later */
+	__u64 at; /* address of the kernel's flow: one for all tables of a lookup, and of others
+		     later */
 	int error; /* negative; -EAGAIN: the next rule is asked */
 	bool rules; /* custom ones: which table comes next is not known */
 	bool last; /* without them: none comes */
@@ -121,7 +123,8 @@ static __always_inline bool is_zero(const __u8 *addr)
 	return !words[0] && !words[1];
 }
 
-/* IPv6 asks twice, without and with a source address (net/ipv6/ip6_output.c: ip6_dst_lookup_tail()). */
+/* IPv6 asks twice, without and with a source address (net/ipv6/ip6_output.c:
+ * ip6_dst_lookup_tail()). */
 static __always_inline bool is_second_try(struct route_undecided *here, const struct lookup *lookup,
 					  const struct abi_flow *flow)
 {
@@ -138,8 +141,8 @@ static __always_inline bool is_second_try(struct route_undecided *here, const st
 	return true;
 }
 
-/* A miss is final when no table follows. Where rules decide, it is so when the next lookup comes and nothing answered
- * this one. */
+/* A miss is final when no table follows. Where rules decide, it is so when the next lookup comes
+ * and nothing answered this one. */
 static __always_inline void decide(struct route_event *event, const struct lookup *lookup)
 {
 	struct route_undecided *here = undecided_here();
@@ -147,8 +150,7 @@ static __always_inline void decide(struct route_event *event, const struct looku
 
 	if (!here)
 		return;
-	same = here->lookup == lookup->at &&
-	       same_addr(here->event.flow.remote, event->flow.remote);
+	same = here->lookup == lookup->at && same_addr(here->event.flow.remote, event->flow.remote);
 	if (lookup->error == -EAGAIN && !lookup->last) {
 		if (!lookup->rules)
 			return;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Which system call is the running task in, and is it about that destination? Proof by the registers the task entered
- * the kernel with: an interrupt that only happens to run on top of the task does not work on the call's destination. */
+/* Which system call is the running task in, and is it about that destination? Proof by the
+ * registers the task entered the kernel with: an interrupt that only happens to run on top of the
+ * task does not work on the call's destination. */
 #ifndef CULPRIT_SYSCALL_BPF_H
 #define CULPRIT_SYSCALL_BPF_H
 
 #include "flow.bpf.h"
 
-/* arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h. Calls of 32-bit programs have other
- * numbers: nothing is proved for them. */
+/* arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h. Calls of 32-bit
+ * programs have other numbers: nothing is proved for them. */
 #ifdef __TARGET_ARCH_x86
 enum {
 	SYSCALL_WRITE = 1,
@@ -54,7 +55,8 @@ struct syscall {
 	__u64 fd, second, address; /* arguments: first, second, the fifth */
 };
 
-/* False: the task is in none, or this kernel does not give its registers (bpf_task_pt_regs, Linux 5.15). */
+/* False: the task is in none, or this kernel does not give its registers (bpf_task_pt_regs,
+ * Linux 5.15). */
 static __always_inline bool syscall_of_current(struct syscall *call)
 {
 	struct task_struct *task;
@@ -85,8 +87,8 @@ static __always_inline bool syscall_of_current(struct syscall *call)
 	return true;
 }
 
-/* The socket behind the call's descriptor, which came by pointers of the task's own file table; 0 when it is none. A
- * pointer to pointers has no type to follow, so this needs probe reads. */
+/* The socket behind the call's descriptor, which came by pointers of the task's own file table; 0
+ * when it is none. A pointer to pointers has no type to follow, so this needs probe reads. */
 static __always_inline struct sock *syscall_socket(const struct syscall *call)
 {
 	struct files_struct *files = call->task->files;
@@ -135,8 +137,8 @@ static __always_inline bool peer_is(const struct sock *sk, const struct destinat
 	       peer.in6_u.u6_addr32[2] == to->addr[2] && peer.in6_u.u6_addr32[3] == to->addr[3];
 }
 
-/* The address a call names; 0 when it names none and the socket's peer is meant. Of several messages in one call the
- * first. */
+/* The address a call names; 0 when it names none and the socket's peer is meant. Of several
+ * messages in one call the first. */
 static __always_inline __u64 named_address(const struct syscall *call)
 {
 	__u64 name = 0;
@@ -152,7 +154,8 @@ static __always_inline __u64 named_address(const struct syscall *call)
 }
 
 /* What the running task does towards that destination, if anything. */
-static __always_inline __u32 syscall_destination_is(const struct syscall *call, const struct sock *sk,
+static __always_inline __u32 syscall_destination_is(const struct syscall *call,
+						    const struct sock *sk,
 						    const struct destination *to)
 {
 	__u64 name;

@@ -8,8 +8,9 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* Only for a task that is provably in a system call that leads to this lookup. Others are questions (rtnetlink,
- * firewalls, source validation), or the kernel's own packets, whose drops are told apart. */
+/* Only for a task that is provably in a system call that leads to this lookup. Others are questions
+ * (rtnetlink, firewalls, source validation), or the kernel's own packets, whose drops are told
+ * apart. */
 static __always_inline bool from_caller(struct route_event *event, const struct syscall *call,
 					const struct sock *sk, const struct destination *to)
 {
@@ -18,8 +19,8 @@ static __always_inline bool from_caller(struct route_event *event, const struct 
 	if (use == SYSCALL_OTHER)
 		return false;
 	event->via = use == SYSCALL_CONNECTS ? ABI_ROUTE_CONNECT : ABI_ROUTE_SEND;
-	owner_from_current(&event->owner, use == SYSCALL_CONNECTS ? ABI_OWNER_CREATOR :
-								    ABI_OWNER_WRITER);
+	owner_from_current(&event->owner,
+			   use == SYSCALL_CONNECTS ? ABI_OWNER_CREATOR : ABI_OWNER_WRITER);
 	event->owner.cgroup_id = bpf_get_current_cgroup_id();
 	return true;
 }
@@ -101,8 +102,8 @@ static __always_inline void received4(const struct flowi4 *from, __u32 table, in
 	tell(&event);
 }
 
-/* A lookup with a device to go out by does without a route: the destination is taken to be on the link
- * (net/ipv4/route.c: ip_route_output_key_hash_rcu()); but not in a VRF. */
+/* A lookup with a device to go out by does without a route: the destination is taken to be on the
+ * link (net/ipv4/route.c: ip_route_output_key_hash_rcu()); but not in a VRF. */
 static __always_inline bool is_on_link(const struct flowi4 *flow)
 {
 	if (!flow->__fl_common.flowic_oif)
@@ -111,8 +112,9 @@ static __always_inline bool is_on_link(const struct flowi4 *flow)
 	       !flow->__fl_common.flowic_l3mdev;
 }
 
-/* net/ipv4/fib_trie.c: once per table. Nearly always it answers, and this does next to nothing. A packet that is to be
- * forwarded and finds no route is dropped with a reason; only what its route refused is told here. */
+/* net/ipv4/fib_trie.c: once per table. Nearly always it answers, and this does next to nothing. A
+ * packet that is to be forwarded and finds no route is dropped with a reason; only what its route
+ * refused is told here. */
 SEC("?tp_btf/fib_table_lookup")
 int BPF_PROG(route_lookup4, __u32 table, const struct flowi4 *flow, const void *nhc, int error)
 {
@@ -127,7 +129,8 @@ int BPF_PROG(route_lookup4, __u32 table, const struct flowi4 *flow, const void *
 	return 0;
 }
 
-/* include/net/ip6_fib.h: ip6_rt_type_to_error(); the table's own null entry means that it has no route. */
+/* include/net/ip6_fib.h: ip6_rt_type_to_error(); the table's own null entry means that it has no
+ * route. */
 static __always_inline int error6(const struct net *net, const struct fib6_result *result)
 {
 	if (result->f6i == net->ipv6.fib6_null_entry)
@@ -153,8 +156,7 @@ static __always_inline void caller6(struct route_event *event, const struct net 
 	struct syscall call = {};
 
 	__builtin_memcpy(to.addr, event->flow.remote, sizeof(to.addr));
-	if (syscall_of_current(&call) &&
-	    from_caller(event, &call, syscall_socket(&call), &to))
+	if (syscall_of_current(&call) && from_caller(event, &call, syscall_socket(&call), &to))
 		decide(event, lookup);
 }
 

@@ -195,8 +195,8 @@ TEST_CASE("a router's blackhole route is named, and explains the timeouts", "[ro
     const ThreeNs ns;
     ns.router.shell("ip route add blackhole " + ns.server.v4 + "/32");
     pid_t pid = 0;
-    const auto [verdict, status] = judge_while(
-        ns.client, &pid, [&] { connect_side_by_side(ns.server.v4, kPort, 4, 4); });
+    const auto [verdict, status] =
+        judge_while(ns.client, &pid, [&] { connect_side_by_side(ns.server.v4, kPort, 4, 4); });
     INFO(verdict.dump(1).substr(0, 8000));
     CHECK(status == 3);
     const auto finding = loud(verdict, "blackhole-route", ns.router);
@@ -211,8 +211,8 @@ TEST_CASE("a router's blackhole route is named, and explains the timeouts", "[ro
 TEST_CASE("a router's unreachable route is named", "[routing_test]") {
     const ThreeNs ns;
     ns.router.shell("ip route add unreachable " + ns.server.v4 + "/32");
-    const auto [verdict, status] = judge_while(
-        ns.client, nullptr, [&] { connect_side_by_side(ns.server.v4, kPort, 6, 4); });
+    const auto [verdict, status] =
+        judge_while(ns.client, nullptr, [&] { connect_side_by_side(ns.server.v4, kPort, 6, 4); });
     INFO(verdict.dump(1).substr(0, 8000));
     CHECK(status == 3);
     const auto finding = loud(verdict, "no-route", ns.router);
@@ -245,9 +245,8 @@ TEST_CASE("a reverse path filter that drops what somebody needs is named", "[rou
     ns.a.shell("ip addr add 203.0.113.5/32 dev lo");
     ns.b.shell("sysctl -qw net.ipv4.conf.to-a.rp_filter=1");
     pid_t pid = 0;
-    const auto [verdict, status] = judge_while(ns.a, &pid, [&] {
-        connect_side_by_side(ns.b.v4, echo.port(), 4, 4, "203.0.113.5");
-    });
+    const auto [verdict, status] = judge_while(
+        ns.a, &pid, [&] { connect_side_by_side(ns.b.v4, echo.port(), 4, 4, "203.0.113.5"); });
     INFO(verdict.dump(1).substr(0, 8000));
     CHECK(status == 3);
     const auto finding = loud(verdict, "rp-filter-drop", ns.b);
@@ -289,8 +288,8 @@ TEST_CASE("strays to a broadcast address of another network are healthy", "[rout
     const WiredNs ns;
     ns.a.shell("ip route add 203.0.113.255 dev to-b && "
                "ip neigh replace 203.0.113.255 lladdr ff:ff:ff:ff:ff:ff dev to-b");
-    const auto [verdict, status] = judge_while(
-        ns.a, nullptr, [] { send_udp("203.0.113.255", 137, 300, 50); });
+    const auto [verdict, status] =
+        judge_while(ns.a, nullptr, [] { send_udp("203.0.113.255", 137, 300, 50); });
     INFO(verdict.dump(1).substr(0, 8000));
     CHECK(loud_about(verdict, {&ns.a, &ns.b}).empty());
     CHECK(status == 0);

@@ -178,7 +178,8 @@ TEST_CASE("datagram sockets connected for their address only are healthy", "[rou
 TEST_CASE("the route that refuses decides what is said", "[routes_test]") {
     Window window = ten_seconds();
     auto total = failing("203.0.113.7", 443, 40);
-    Refusal refusal{.family = AF_INET, .length = 24, .type = 6, .table = 254, .prefix = {203, 0, 113}};
+    Refusal refusal{
+        .family = AF_INET, .length = 24, .type = 6, .table = 254, .prefix = {203, 0, 113}};
     SECTION("blackhole") {
         total.error = EINVAL;
         window.names.routing[kNetns].refusals = {refusal};
@@ -209,9 +210,10 @@ TEST_CASE("the route that refuses decides what is said", "[routes_test]") {
 }
 
 TEST_CASE("forwarded packets that a route eats are told by the lookup's answer", "[routes_test]") {
-    for (const auto& [error, id] : {std::pair<std::uint32_t, const char*>{EINVAL, "blackhole-route"},
-                                    {EHOSTUNREACH, "no-route"},
-                                    {EACCES, "no-route"}}) {
+    for (const auto& [error, id] :
+         {std::pair<std::uint32_t, const char*>{EINVAL, "blackhole-route"},
+          {EHOSTUNREACH, "no-route"},
+          {EACCES, "no-route"}}) {
         Window window = ten_seconds();
         add_answer(window, error);
         add_drops(window, kUnsaid, kIpError, 20, 5, 4);
@@ -249,8 +251,8 @@ TEST_CASE("forwarding that is off is a fault only where somebody waits", "[route
 
 TEST_CASE("filters against forged sources are a fault where they drop what is needed, or much",
           "[routes_test]") {
-    const auto [reason, id] = GENERATE(std::pair(kRpFilter, "rp-filter-drop"),
-                                       std::pair(kLocalSource, "martian-source"));
+    const auto [reason, id] =
+        GENERATE(std::pair(kRpFilter, "rp-filter-drop"), std::pair(kLocalSource, "martian-source"));
     Window window = ten_seconds();
     window.names.routing[kNetns].devices[2] = {1, 1};
     window.counters[kNetns].growth[counter("Ip.InReceives")] = 10000;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // blackhole-route. Claim: a blackhole route or rule of this host eats what somebody needs: a
 // process's own calls fail with EINVAL, which looks like a programming error, or packets that this
-// host should forward vanish without a word to their sender. Evidence: lookups that answered EINVAL,
-// drops of the packets they were for. Looks alike: loss beyond this host (no drop here), a blackhole
-// that keeps a flood away (its packets are no attempts that repeat: info at most).
+// host should forward vanish without a word to their sender. Evidence: lookups that answered
+// EINVAL, drops of the packets they were for. Looks alike: loss beyond this host (no drop here), a
+// blackhole that keeps a flood away (its packets are no attempts that repeat: info at most).
 #include <fmt/format.h>
 
 #include "detect/routes.h"
@@ -20,10 +20,11 @@ Advice advice(std::uint32_t netns, const Names& names) {
 
 Finding calls_finding(const RefusedCalls& calls, const Window& total) {
     Finding finding = refused_calls_finding("blackhole-route", calls, total);
-    finding.title = fmt::format("a blackhole route refuses {} the way to {}",
-                                owner_name(finding.culprit->owner, total.names),
-                                endpoint(calls.to, false));
-    finding.evidence.push_back({"the calls fail with EINVAL", std::nullopt, "", "fib_table_lookup"});
+    finding.title =
+        fmt::format("a blackhole route refuses {} the way to {}",
+                    owner_name(finding.culprit->owner, total.names), endpoint(calls.to, false));
+    finding.evidence.push_back(
+        {"the calls fail with EINVAL", std::nullopt, "", "fib_table_lookup"});
     finding.advice.push_back(advice(calls.to.netns, total.names));
     return finding;
 }

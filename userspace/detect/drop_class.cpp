@@ -17,7 +17,7 @@ struct DropClass {
 
 constexpr std::array kClasses = {
     DropClass{"forwarding-disabled", "IP_INADDRERRORS", "ip_error"},
-    DropClass{"forwarding-disabled", "*", "ip6_forward"},
+    DropClass{"forwarding-disabled", "IP_INADDRERRORS", "ip6_forward"},
     DropClass{"no-route", "IP_INNOROUTES", "*"},
     DropClass{"no-route", "IP_OUTNOROUTES", "*"},
     DropClass{"no-route", "*", "ip6_pkt_*"},

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// forwarding-disabled. Claim: others use this host as a router, and forwarding is off for the device
-// their packets come by. Evidence: drops of unicast packets for other hosts, with attempts that
-// repeat or sockets of this host that wait; the setting. Looks alike: strays and broadcasts of other
-// networks, answers to forged addresses (no attempts that repeat: info at most), a router without a
-// route (no-route).
+// forwarding-disabled. Claim: others use this host as a router, and forwarding is off for the
+// device their packets come by. Evidence: drops of unicast packets for other hosts, with attempts
+// that repeat or sockets of this host that wait; the setting. Looks alike: strays and broadcasts of
+// other networks, answers to forged addresses (no attempts that repeat: info at most), a router
+// without a route (no-route).
 #include <fmt/format.h>
 
 #include "detect/routes.h"

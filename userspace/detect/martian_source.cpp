@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // martian-source. Claim: packets come in from addresses that cannot be out there: this host's own,
 // loopback, multicast or none. Evidence: drops with these reasons, their device and source; that
-// somebody waits, or that they are much of what comes in. Looks alike: a single stray (info at most),
-// a source that may exist but not behind that device (rp-filter-drop).
+// somebody waits, or that they are much of what comes in. Looks alike: a single stray (info at
+// most), a source that may exist but not behind that device (rp-filter-drop).
 #include <fmt/format.h>
 
 #include "detect/routes.h"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // no-route. Claim: processes of this host want to go where no route leads, or where a route or rule
 // says unreachable or prohibited; or packets that this host should forward find no route. Evidence:
-// failed route lookups of calls, by destination and process; drops of received packets for want of a
-// route, with attempts that repeat. Looks alike: an IPv6 address tried first where only IPv4 works
-// and datagram sockets connected for their address only (routes.cpp leaves both out), a blackhole
-// (blackhole-route), forwarding that is off (forwarding-disabled).
+// failed route lookups of calls, by destination and process; drops of received packets for want of
+// a route, with attempts that repeat. Looks alike: an IPv6 address tried first where only IPv4
+// works and datagram sockets connected for their address only (routes.cpp leaves both out), a
+// blackhole (blackhole-route), forwarding that is off (forwarding-disabled).
 #include <fmt/format.h>
 
 #include "detect/routes.h"
@@ -35,10 +35,11 @@ Advice advice_for(Refused why, const std::string& to, std::uint32_t netns, const
 Finding calls_finding(const RefusedCalls& calls, const Window& total) {
     const std::string to = address(calls.to, false);
     Finding finding = refused_calls_finding("no-route", calls, total);
-    finding.title = fmt::format(
-        "{} wants to reach {}, and there is {}",
-        owner_name(finding.culprit->owner, total.names), endpoint(calls.to, false),
-        calls.why == Refused::kNoRoute ? "no route to it" : what(calls.why) + std::string(" for it"));
+    finding.title =
+        fmt::format("{} wants to reach {}, and there is {}",
+                    owner_name(finding.culprit->owner, total.names), endpoint(calls.to, false),
+                    calls.why == Refused::kNoRoute ? "no route to it"
+                                                   : what(calls.why) + std::string(" for it"));
     finding.advice.push_back(advice_for(calls.why, to, calls.to.netns, total.names));
     return finding;
 }

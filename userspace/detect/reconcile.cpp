@@ -57,8 +57,8 @@ void add_input_errors(const Window& total, Sums& sums) {
     }
 }
 
-/// The kernel counts a call without a route, and a packet that it makes itself and drops for want of
-/// one; of IPv4 (IPv6 counts elsewhere).
+/// The kernel counts a call without a route, and a packet that it makes itself and drops for want
+/// of one; of IPv4 (IPv6 counts elsewhere).
 void add_routes(const Window& total, Sums& sums) {
     for (const auto& [row, info] : total.rows<route_total>(ABI_ROUTE_TOTAL))
         if (row.via != ABI_ROUTE_RECEIVED && row.flow.family == AF_INET && row.error == ENETUNREACH)

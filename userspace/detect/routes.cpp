@@ -25,7 +25,7 @@ using ProcessId = std::pair<std::uint32_t, std::uint64_t>;
 struct Attempts {
     std::uint64_t connected = 0;
     std::map<std::pair<std::uint8_t, std::uint16_t>, std::uint64_t> tried; // by family and port
-    std::map<std::string, std::uint64_t> reached;                         // by destination
+    std::map<std::string, std::uint64_t> reached;                          // by destination
 };
 
 std::map<ProcessId, Attempts> attempts_of(const Window& total) {
@@ -67,6 +67,13 @@ bool has_another_way(const route_total& row, const Attempts& attempts, const Win
     if (row.via == ABI_ROUTE_CONNECT && (!row.flow.remote_port || attempts.connected))
         return true;
     return sends_by_ipv4(row, total);
+}
+
+/// Announcements and searches, which nobody in particular answers.
+bool is_to_many(const abi_flow& flow) {
+    if (flow.family == AF_INET6)
+        return flow.remote[0] == 0xff;
+    return (flow.remote[0] & 0xf0) == 0xe0 || flow.remote[0] == 0xff;
 }
 
 Refused refused_by(std::uint32_t error) {
@@ -140,7 +147,7 @@ Refused why_dropped(const DropFacts& drops, const std::map<std::string, Refused>
             return Refused::kForwardingOff;
     }
     return drop_class(drops.reason, drops.function()) == "blackhole-route" ? Refused::kBlackhole
-                                                                          : Refused::kNoRoute;
+                                                                           : Refused::kNoRoute;
 }
 
 bool is_fault(const RefusedCalls& calls, const Window& total) {
@@ -166,7 +173,7 @@ std::vector<RefusedCalls> refused_calls(const Window& total) {
     const auto attempts = attempts_of(total);
     std::map<std::tuple<std::uint32_t, std::string, std::uint32_t>, RefusedCalls> found;
     for (const auto& [row, info] : total.rows<route_total>(ABI_ROUTE_TOTAL)) {
-        if (row.via == ABI_ROUTE_RECEIVED || !row.flow.family)
+        if (row.via == ABI_ROUTE_RECEIVED || !row.flow.family || is_to_many(row.flow))
             continue;
         const auto it = attempts.find({row.owner.tgid, row.owner.start_ns});
         const Attempts& others = it == attempts.end() ? Attempts{} : it->second;
@@ -202,8 +209,7 @@ std::vector<RefusedPackets> refused_packets(const Facts& facts) {
     for (const char* id : {"no-route", "blackhole-route", "forwarding-disabled"})
         for (DropFacts& drops : facts.drops().of(id)) {
             RefusedPackets packets;
-            packets.why =
-                why_dropped(drops, answered, routing_of(facts.total, drops.at.netns));
+            packets.why = why_dropped(drops, answered, routing_of(facts.total, drops.at.netns));
             for (const auto& [sample, info] : drops.samples)
                 if (const Refusal* refusal = refusal_for(facts.total, sample.flow, packets.why);
                     refusal && packets.by.empty())
@@ -231,16 +237,17 @@ Finding refused_calls_finding(const char* id, const RefusedCalls& calls, const W
     finding.count = failed;
     finding.rate_per_s = per_second(total, double(failed));
     finding.evidence.push_back(
-        {fmt::format("{} of {} {} to {} found no way; no packet was sent", failed,
-                     failed + calls.connected, calls.sends ? "calls" : "connects",
+        {fmt::format("{} of {} {} to {} failed at the route lookup, before a packet was sent",
+                     failed, failed + calls.connected, calls.sends ? "calls" : "connects",
                      address(calls.to, false)),
          share, "ratio", "fib_table_lookup"});
-    finding.evidence.push_back(
-        {calls.by.empty() ? "no route or rule of that namespace that refuses was found to fit"
-                          : "it has a " + calls.by,
-         std::nullopt, "", "rtnetlink"});
-    finding.verify = fmt::format("diagnose --only {} --addr {} --for 30s", id,
-                                 address(calls.to, false));
+    finding.evidence.push_back({!calls.by.empty() ? "that namespace has a " + calls.by
+                                : calls.why == Refused::kNoRoute
+                                    ? "no route or rule for it in that namespace"
+                                    : "which route or rule it is could not be read",
+                                std::nullopt, "", "rtnetlink"});
+    finding.verify =
+        fmt::format("diagnose --only {} --addr {} --for 30s", id, address(calls.to, false));
     return finding;
 }
 

@@ -42,11 +42,10 @@ std::vector<Finding> detect_rp_filter_drop(const Facts& facts) {
         story.title = fmt::format("the reverse path filter of {} drops packets from {}", dev,
                                   source.empty() ? "unexpected sources" : source);
         story.needed = is_awaited(drops) || is_much(drops, facts.total);
-        story.advice = {
-            {"the way back to the source leads by another device: mend the route",
-             fmt::format("{}ip route get {}", in, source.empty() ? "SOURCE" : source)},
-            {"or, where ways may differ, filter loosely",
-             fmt::format("{}sysctl -w net.ipv4.conf.{}.rp_filter=2", in, dev)}};
+        story.advice = {{"the way back to the source leads by another device: mend the route",
+                         fmt::format("{}ip route get {}", in, source.empty() ? "SOURCE" : source)},
+                        {"or, where ways may differ, filter loosely",
+                         fmt::format("{}sysctl -w net.ipv4.conf.{}.rp_filter=2", in, dev)}};
         auto finding = drop_finding(story, drops, facts.total);
         if (!finding)
             continue;

@@ -124,15 +124,15 @@ Result<Routing> read_routing() {
 }
 
 std::string refusal_text(const Refusal& refusal) {
-    const char* type = refusal.type == RTN_BLACKHOLE    ? "blackhole"
+    const char* type = refusal.type == RTN_BLACKHOLE  ? "blackhole"
                        : refusal.type == RTN_PROHIBIT ? "prohibit"
-                                                        : "unreachable";
+                                                      : "unreachable";
     char prefix[INET6_ADDRSTRLEN] = "";
     ::inet_ntop(refusal.family, refusal.prefix.data(), prefix, sizeof(prefix));
-    return refusal.rule ? fmt::format("{} rule {} for {}/{}", type, refusal.table, prefix,
-                                      refusal.length)
-                        : fmt::format("{} route {}/{} in table {}", type, prefix, refusal.length,
-                                      refusal.table);
+    return refusal.rule
+               ? fmt::format("{} rule {} for {}/{}", type, refusal.table, prefix, refusal.length)
+               : fmt::format("{} route {}/{} in table {}", type, prefix, refusal.length,
+                             refusal.table);
 }
 
 } // namespace culprit

@@ -19,17 +19,22 @@ constexpr const char* kVia[] = {"connect", "send", "received"};
 constexpr Field kEventFields[] = {
     CULPRIT_FIELD(route_event, flow, Type::kFlow, "source and destination that were looked up"),
     CULPRIT_FIELD(route_event, owner, Type::kOwner, "the process that called connect() or sent"),
-    CULPRIT_FIELD(route_event, error, Type::kRouteError,
-                  "ENETUNREACH: no route; EHOSTUNREACH, EACCES, EINVAL: an unreachable, prohibit or "
-                  "blackhole route"),
+    CULPRIT_FIELD(
+        route_event, error, Type::kRouteError,
+        "ENETUNREACH: no route; EHOSTUNREACH, EACCES, EINVAL: an unreachable, prohibit or "
+        "blackhole route"),
     CULPRIT_NAMED(route_event, via, "what wanted the route", kVia),
     CULPRIT_FIELD(route_event, table, Type::kNumber, "routing table that was asked last"),
 };
 constexpr Part kEventKey[] = {
-    CULPRIT_PART(route_event, flow.netns),       CULPRIT_PART(route_event, flow.remote),
-    CULPRIT_PART(route_event, flow.remote_port), CULPRIT_PART(route_event, flow.family),
-    CULPRIT_PART(route_event, flow.protocol),    CULPRIT_PART(route_event, flow.ifindex),
-    CULPRIT_OWNER_PART(route_event, owner),      CULPRIT_PART(route_event, error),
+    CULPRIT_PART(route_event, flow.netns),
+    CULPRIT_PART(route_event, flow.remote),
+    CULPRIT_PART(route_event, flow.remote_port),
+    CULPRIT_PART(route_event, flow.family),
+    CULPRIT_PART(route_event, flow.protocol),
+    CULPRIT_PART(route_event, flow.ifindex),
+    CULPRIT_OWNER_PART(route_event, owner),
+    CULPRIT_PART(route_event, error),
     CULPRIT_PART(route_event, via),
 };
 
@@ -41,9 +46,9 @@ constexpr Field kTotalFields[] = {
     CULPRIT_FIELD(route_total, table, Type::kNumber, "routing table that was asked last"),
     CULPRIT_FIELD(route_total, failed, Type::kNumber, "lookups that failed"),
 };
-constexpr Part kTotalKey[] = {
-    CULPRIT_PART(route_total, flow), CULPRIT_OWNER_PART(route_total, owner),
-    CULPRIT_PART(route_total, error), CULPRIT_PART(route_total, via)};
+constexpr Part kTotalKey[] = {CULPRIT_PART(route_total, flow),
+                              CULPRIT_OWNER_PART(route_total, owner),
+                              CULPRIT_PART(route_total, error), CULPRIT_PART(route_total, via)};
 constexpr Part kTotalSums[] = {CULPRIT_PART(route_total, failed)};
 
 constexpr Kind kRoute = {ABI_ROUTE,           "route", "route lookups that failed",
@@ -147,23 +152,26 @@ void RouteTotals::take(const MapReader& maps, std::uint64_t now_ns, const Record
         std::memcpy(&value, bytes, sizeof(value));
         report(*static_cast<const route_key*>(key), value, now_ns, sink);
     });
-    // a failure between the reading above and this is lost, of a destination that had none for a tick
+    // a failure between the reading above and this is lost, of a destination that had none for a
+    // tick
     std::erase_if(x_seen, [&](const auto& one) {
         return one.second.idle && maps.erase("routes", one.first.data());
     });
-    maps.each("other_routes",
-              [&](const void*, const std::byte* bytes, std::size_t, std::size_t) {
-                  route_value value;
-                  std::memcpy(&value, bytes, sizeof(value));
-                  value.owner = {};
-                  report({}, value, now_ns, sink);
-              });
+    maps.each("other_routes", [&](const void*, const std::byte* bytes, std::size_t, std::size_t) {
+        route_value value;
+        std::memcpy(&value, bytes, sizeof(value));
+        value.owner = {};
+        report({}, value, now_ns, sink);
+    });
 }
 
 } // namespace
 
-const Signal route_signal = {
-    "route", "which destinations have no route, and who wants to go there", &elf_of<route_skel>,
-    kHooks, kKinds, [] { return std::unique_ptr<Totals>(new RouteTotals); }};
+const Signal route_signal = {"route",
+                             "which destinations have no route, and who wants to go there",
+                             &elf_of<route_skel>,
+                             kHooks,
+                             kKinds,
+                             [] { return std::unique_ptr<Totals>(new RouteTotals); }};
 
 } // namespace culprit
