@@ -82,8 +82,8 @@ struct abi_socket {
 	__u64 closing_ns; /* 0 not yet */
 	__u8 role;
 	__u8 closer;
-	__u8 used; /* 1: its owner was seen reading */
 	__u8 listed; /* 1: counted in the listeners map */
+	__u8 pad;
 	__u32 walk; /* of the file tables that met it last, 0 none */
 };
 ABI_SIZE(struct abi_socket, 96);

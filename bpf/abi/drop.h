@@ -34,6 +34,22 @@ struct drop_event {
 };
 ABI_SIZE(struct drop_event, 160);
 
+#define ABI_STACK_FRAMES 24
+
+/* The same sample with the way the kernel came there; sent when asked for by name only, for it
+ * costs microseconds. */
+struct drop_stack {
+	struct abi_head head;
+	struct abi_flow flow;
+	struct abi_owner owner; /* as in drop_event; the task that ran is no owner */
+	__u64 location;
+	__u32 reason;
+	__u32 pad;
+	__u64 stack[ABI_STACK_FRAMES]; /* kernel return addresses, innermost first; 0 behind the
+					  last */
+};
+ABI_SIZE(struct drop_stack, 336);
+
 /* drops map: per CPU, one counter per key; exact whatever the rate. */
 struct drop_key {
 	__u64 location;

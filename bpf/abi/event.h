@@ -25,6 +25,7 @@ enum abi_kind {
 	ABI_SOCKET_TOTAL = 14,
 	ABI_ROUTE = 22,
 	ABI_ROUTE_TOTAL = 23,
+	ABI_DROP_STACK = 30,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };
 

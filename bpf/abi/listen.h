@@ -47,7 +47,7 @@ struct listen_value {
 	__u32 syncookies; /* net.ipv4.tcp_syncookies */
 	__u32 sockets; /* that listen at this address */
 	__u32 depth_before; /* accept queue when the entry was made */
-	__u32 pad;
+	__u32 refused; /* 1: its address had no room in the addresses map, counted once */
 };
 ABI_SIZE(struct listen_value, 200);
 

@@ -42,6 +42,16 @@ static __always_inline struct abi_ledger *ledger_of(__u32 kind)
 	return bpf_map_lookup_elem(&ledgers, &kind);
 }
 
+/* A map had no room, or the kernel no memory, for an entry that records of this kind need. One that
+ * another CPU just made serves as well. */
+static __always_inline void count_refused(__u32 kind, long error)
+{
+	struct abi_ledger *ledger = error && error != -EEXIST ? ledger_of(kind) : NULL;
+
+	if (ledger)
+		count_one(&ledger->map_full);
+}
+
 static __always_inline bool wanted(__u32 kind)
 {
 	return config.kinds & (1ULL << kind);

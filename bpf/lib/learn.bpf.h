@@ -77,7 +77,7 @@ static __always_inline struct abi_socket *learn_old(const struct sock *sk, __u64
 	struct abi_socket fresh = {};
 
 	fresh.owner.cgroup_id = cgroup_of(sk);
-	bpf_map_update_elem(&owners, &key, &fresh, BPF_NOEXIST);
+	count_refused(ABI_CLOSE, bpf_map_update_elem(&owners, &key, &fresh, BPF_NOEXIST));
 	return bpf_map_lookup_elem(&owners, &key);
 }
 
@@ -100,7 +100,6 @@ static __always_inline void learn_reader(const struct sock *sk)
 	/* who called connect() stays its creator, seen reading or not */
 	if (known->owner.tgid != tgid || known->owner.provenance < ABI_OWNER_CREATOR)
 		take_over(known, ABI_OWNER_READER);
-	known->used = 1;
 	mark->tgid = tgid;
 	mark->sk = key;
 }

@@ -41,28 +41,24 @@ struct {
 	__type(value, struct listen_value);
 } ended SEC(".maps");
 
-static __always_inline void refused(long error)
-{
-	struct abi_ledger *ledger = error ? ledger_of(ABI_LISTEN) : NULL;
-
-	if (ledger)
-		count_one(&ledger->map_full);
-}
-
 static __always_inline void group_join(struct listen_value *value, __u64 sk)
 {
 	struct listen_group fresh = { .sk = sk, .since_ns = value->since_ns };
 	struct listen_group *group;
 	struct listen_key key;
+	long error;
 
 	key_of_flow(&key, &value->flow);
 	/* listen() without bind(): the port is chosen after the hook, the next look finds it */
 	if (!key.port)
 		return;
-	bpf_map_update_elem(&addresses, &key, &fresh, BPF_NOEXIST);
+	error = bpf_map_update_elem(&addresses, &key, &fresh, BPF_NOEXIST);
 	group = bpf_map_lookup_elem(&addresses, &key);
 	if (!group) {
-		refused(-1);
+		/* each look tries again: others may leave */
+		if (!value->refused)
+			count_refused(ABI_LISTEN, error);
+		value->refused = 1;
 		return;
 	}
 	group->sk = sk;
@@ -106,7 +102,7 @@ static __always_inline void leave(struct listen_value *value, __u64 sk)
 
 	group_read(value, group);
 	if (matches(value))
-		refused(bpf_map_update_elem(&ended, &id, value, BPF_ANY));
+		count_refused(ABI_LISTEN, bpf_map_update_elem(&ended, &id, value, BPF_ANY));
 	key_of_flow(&key, &value->flow);
 	if (group && group->sockets <= 1) {
 		bpf_map_delete_elem(&addresses, &key);

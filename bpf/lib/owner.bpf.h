@@ -12,7 +12,11 @@
 /* struct sock pointer -> abi_socket. A hash and not a socket storage: the first touch of a storage
  * allocates, and tracing programs have none on 5.10. Without preallocation memory follows
  * the number of sockets in use. Inserted at SYN_SENT, LISTEN, ESTABLISHED, deleted
- * when the socket is freed. Full: the socket has no owner and no durations, counted in map_full. */
+ * when the socket is freed. Full: the socket has no owner and no durations, counted in map_full.
+ * An owner that changes is written in place while another CPU may copy it. A copy of two halves has
+ * a number and a start of different processes, which no process has: that one record says "exited"
+ * and accuses nobody else. A lock would cost each record, and the stack has no room to replace the
+ * entry. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, OWNERS_MAX);
@@ -123,13 +127,13 @@ static __always_inline void owner_from_sock(struct abi_owner *owner, const struc
 }
 
 /* What a socket behind a port of this namespace inherits: unknown when several processes listen
- * there. */
+ * there, or the kernel itself. */
 static __always_inline void owner_from_listener(struct abi_owner *owner, __u32 netns, __u16 port)
 {
 	struct abi_listener_key key = { .netns = netns, .port = port };
 	struct abi_listener *listener = bpf_map_lookup_elem(&listeners, &key);
 
-	if (!listener || listener->shared) {
+	if (!listener || listener->shared || !listener->owner.tgid) {
 		owner_clear(owner);
 		return;
 	}

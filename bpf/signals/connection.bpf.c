@@ -9,17 +9,9 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-static __always_inline void refused(int error)
-{
-	struct abi_ledger *ledger = error ? ledger_of(ABI_CLOSE) : NULL;
-
-	if (ledger)
-		count_one(&ledger->map_full);
-}
-
 static __always_inline void remember(__u64 key, const struct abi_socket *socket)
 {
-	refused(bpf_map_update_elem(&owners, &key, socket, BPF_ANY));
+	count_refused(ABI_CLOSE, bpf_map_update_elem(&owners, &key, socket, BPF_ANY));
 }
 
 /* SYN_SENT and LISTEN are entered inside connect() and listen() (net/ipv4/tcp_ipv4.c:
@@ -39,8 +31,9 @@ static __always_inline void opened(const struct sock *sk, __u8 role, const struc
 	remember((__u64)sk, &socket);
 	if (role != ABI_ROLE_LISTENER)
 		return;
-	learn_server(socket.owner.tgid);
-	refused(listener_add(&socket.owner, at->netns, sk->__sk_common.skc_num));
+	if (socket.owner.tgid)
+		learn_server(socket.owner.tgid);
+	count_refused(ABI_CLOSE, listener_add(&socket.owner, at->netns, sk->__sk_common.skc_num));
 }
 
 static __always_inline void connect_result(const struct sock *sk, const struct abi_socket *known,
@@ -68,8 +61,7 @@ static __always_inline void connect_result(const struct sock *sk, const struct a
 	else
 		event.result = tp->segs_out ? ABI_RESULT_ABANDONED : ABI_RESULT_LOCAL;
 	/* the search for a port precedes all else, and this is its error
-	 * (net/ipv4/inet_hashtables.c:
-	 * __inet_hash_connect()); only the caller gets it */
+	 * (net/ipv4/inet_hashtables.c: __inet_hash_connect()); only the caller gets it */
 	if (event.result == ABI_RESULT_LOCAL && !event.flow.local_port)
 		event.error = EADDRNOTAVAIL;
 	record_put(ledger, &event.head, ABI_CONNECT, sizeof(event));
@@ -115,12 +107,11 @@ static __always_inline void closed(const struct sock *sk, const struct abi_socke
 		return;
 	count_one(&ledger->seen);
 	flow_from_tcp_at(&event.flow, tp, at->netns);
-	owner_from_sock(&event.owner, sk, false);
-	event.owner.cgroup_id = at->cgroup_id;
-	if (!known) {
+	if (known)
+		event.owner = known->owner;
+	else
 		inherit(&event.owner, event.flow.netns, event.flow.local_port);
-		event.owner.cgroup_id = at->cgroup_id;
-	}
+	event.owner.cgroup_id = at->cgroup_id;
 	if (!record_matches(ledger, &event.flow, &event.owner))
 		return;
 	if (known)
@@ -242,6 +233,6 @@ int connection_walk(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 
 	if (task && file)
-		refused(walk_file(task, file, ctx->meta->session_id));
+		count_refused(ABI_CLOSE, walk_file(task, file, ctx->meta->session_id));
 	return 0;
 }

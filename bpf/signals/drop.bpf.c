@@ -82,7 +82,31 @@ static __always_inline __u8 protocol_of(const struct sk_buff *skb)
 	return protocol;
 }
 
-static __always_inline void sample(struct abi_ledger *ledger, const struct sk_buff *skb,
+static __always_inline void send_stack(void *ctx, const struct drop_event *event)
+{
+	struct abi_ledger *ledger = ledger_of(ABI_DROP_STACK);
+	struct drop_stack *record;
+	long bytes;
+
+	if (!ledger)
+		return;
+	count_one(&ledger->seen);
+	record = record_begin(ledger, ABI_DROP_STACK, bpf_ktime_get_boot_ns(), sizeof(*record));
+	if (!record)
+		return;
+	record->flow = event->flow;
+	record->owner = event->owner;
+	record->location = event->location;
+	record->reason = event->reason;
+	record->pad = 0;
+	/* what the walk does not reach is cleared by the helper */
+	bytes = bpf_get_stack(ctx, record->stack, sizeof(record->stack), 0);
+	if (bytes < 0)
+		record->stack[0] = 0;
+	record_send(record, sizeof(*record));
+}
+
+static __always_inline void sample(void *ctx, struct abi_ledger *ledger, const struct sk_buff *skb,
 				   const struct sock *sk, const struct drop_key *key,
 				   struct drop_value *value)
 {
@@ -113,7 +137,12 @@ static __always_inline void sample(struct abi_ledger *ledger, const struct sk_bu
 	event.tcp_flags = packet.tcp_flags;
 	event.path = path_of(skb);
 	event.vlan = skb->vlan_proto ? skb->vlan_tci & VLAN_ID_MASK : 0;
-	record_put(ledger, &event.head, ABI_DROP, sizeof(event));
+	if (wanted(ABI_DROP))
+		record_put(ledger, &event.head, ABI_DROP, sizeof(event));
+	else
+		count_one(&ledger->limited);
+	if (wanted(ABI_DROP_STACK))
+		send_stack(ctx, &event);
 }
 
 /* net/core/skbuff.c: kfree_skb_reason(), sk_skb_reason_drop(). Arguments grew: reason in 5.17
@@ -147,8 +176,8 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 		return 0;
 	count_one(&value->packets);
 	__sync_fetch_and_add(&value->bytes, skb->len);
-	if (wanted(ABI_DROP))
-		sample(ledger, skb, sk, &key, value);
+	if (wanted(ABI_DROP) || wanted(ABI_DROP_STACK))
+		sample(ctx, ledger, skb, sk, &key, value);
 	else
 		count_one(&ledger->limited);
 	return 0;

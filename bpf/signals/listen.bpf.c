@@ -26,7 +26,18 @@ static __always_inline void enter(const struct sock *sk)
 	value.depth_before = sk->sk_ack_backlog;
 	value.depth = value.depth_before;
 	group_join(&value, key);
-	refused(bpf_map_update_elem(&listening, &key, &value, BPF_NOEXIST));
+	count_refused(ABI_LISTEN, bpf_map_update_elem(&listening, &key, &value, BPF_NOEXIST));
+}
+
+/* An entry at the address of a socket that only now begins to listen is left over from one that is
+ * gone: of that one the last look is all there is. */
+static __always_inline void gone_unseen(const struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct listen_value *value = bpf_map_lookup_elem(&listening, &key);
+
+	if (value)
+		leave(value, key);
 }
 
 /* Called in close(), shutdown() or at the process's end (net/ipv4/tcp.c: __tcp_close()): the queue
@@ -76,7 +87,7 @@ int BPF_PROG(listen_state, const struct sock *sk, int oldstate, int newstate)
 	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	if (newstate == TCP_LISTEN) {
-		closed(sk); /* an entry at this address is left over from a socket that is gone */
+		gone_unseen(sk);
 		enter(sk);
 	} else if (newstate == TCP_ESTABLISHED && oldstate == TCP_SYN_RECV) {
 		established(sk);

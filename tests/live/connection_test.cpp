@@ -19,17 +19,30 @@ int talk(const Tell& tell, const std::string& host, std::uint16_t port, std::siz
     return 0;
 }
 
+/// One connection, answered and closed, while culprit watches.
+struct Talked {
+    pid_t client = 0;
+    std::uint16_t port = 0; // the client's
+    Json event;             // of that kind
+};
+
+Talked talk_once(Culprit& culprit, const char* kind, const WiredNs& ns, const std::string& to,
+                 std::uint16_t server) {
+    Child client(ns.a.path(), "ct-client",
+                 [&](const Tell& tell) { return talk(tell, to, server, 10); });
+    Talked talked{client.pid(), static_cast<std::uint16_t>(client.number()), {}};
+    talked.event = culprit.await(is(kind)).at(0);
+    CHECK(client.wait() == 0);
+    return talked;
+}
+
 /// One answered connection to that address, as the client's namespace shows it.
 Json answered_connect(const WiredNs& ns, const std::string& host, const std::string& to) {
     const Server server(ns.b, "ct-server", Serve::kEcho, host);
     Culprit culprit = watch({"connect", "--netns", ns.a.netns()});
     culprit.wait_until_watching();
-    Child client(ns.a.path(), "ct-client",
-                 [&](const Tell& tell) { return talk(tell, to, server.port(), 10); });
-    const auto port = static_cast<std::uint16_t>(client.number());
-    const Json event = culprit.await(is("connect")).at(0);
-    CHECK(client.wait() == 0);
-    CHECK(event["pid"] == client.pid());
+    const auto [client, port, event] = talk_once(culprit, "connect", ns, to, server.port());
+    CHECK(event["pid"] == client);
     CHECK(event["comm"] == "ct-client");
     CHECK(event["provenance"] == "creator");
     CHECK(event["result"] == "ok");
@@ -103,16 +116,13 @@ TEST_CASE("a connection given up without an answer is abandoned, with its repeat
 TEST_CASE("both ends of a graceful close have role, closer, bytes and owner", "[connection_test]") {
     constexpr std::size_t kBytes = 5000;
     const WiredNs ns;
-    Culprit at_a = watch({"close", "--netns", ns.a.netns()});
-    Culprit at_b = watch({"close", "--netns", ns.b.netns()});
-    at_a.wait_until_watching();
-    at_b.wait_until_watching();
+    const BothEnds ends("close", ns);
     const Server server(ns.b, "ct-server", Serve::kEcho, ns.b.v4);
     Child client(ns.a.path(), "ct-client",
                  [&](const Tell& tell) { return talk(tell, ns.b.v4, server.port(), kBytes); });
     const auto port = static_cast<std::uint16_t>(client.number());
     CHECK(client.wait() == 0);
-    const Json left = at_a.await(is("close")).at(0), right = at_b.await(is("close")).at(0);
+    const Json left = ends.a(), right = ends.b();
     CHECK(left["role"] == "client");
     CHECK(left["closer"] == "local");
     CHECK(left["pid"] == client.pid());
@@ -141,10 +151,7 @@ TEST_CASE("both ends of a graceful close have role, closer, bytes and owner", "[
 
 TEST_CASE("a reset ends the sender's side as sent and the other as received", "[connection_test]") {
     const WiredNs ns;
-    Culprit at_a = watch({"close", "--netns", ns.a.netns()});
-    Culprit at_b = watch({"close", "--netns", ns.b.netns()});
-    at_a.wait_until_watching();
-    at_b.wait_until_watching();
+    const BothEnds ends("close", ns);
     const Server server(ns.b, "ct-server", Serve::kEcho, ns.b.v4);
     Child client(ns.a.path(), "ct-resetter", [&](const Tell&) {
         const UniqueFd fd = connect_to(ns.b.v4, server.port());
@@ -154,7 +161,7 @@ TEST_CASE("a reset ends the sender's side as sent and the other as received", "[
         return 0;
     });
     CHECK(client.wait() == 0);
-    const Json left = at_a.await(is("close")).at(0), right = at_b.await(is("close")).at(0);
+    const Json left = ends.a(), right = ends.b();
     CHECK(left["ending"] == "reset-sent");
     CHECK(left["closer"] == "local");
     CHECK(left["pid"] == client.pid());
@@ -170,10 +177,7 @@ TEST_CASE("a server older than culprit owns the connections it accepts later",
     const Server server(ns.b, "ct-old-server", Serve::kEcho, ns.b.v4);
     Culprit culprit = watch({"close", "--netns", ns.b.netns()});
     culprit.wait_until_watching();
-    Child client(ns.a.path(), "ct-client",
-                 [&](const Tell& tell) { return talk(tell, ns.b.v4, server.port(), 10); });
-    const Json event = culprit.await(is("close")).at(0);
-    CHECK(client.wait() == 0);
+    const Json event = talk_once(culprit, "close", ns, ns.b.v4, server.port()).event;
     CHECK(event["pid"] == server.pid());
     CHECK(event["comm"] == "ct-old-server");
     CHECK(event["provenance"] == "reader");
@@ -184,21 +188,18 @@ TEST_CASE("a connection older than culprit is owned by the process that holds it
           "[connection_test]") {
     const WiredNs ns;
     const Server server(ns.b, "ct-server", Serve::kEcho, ns.b.v4);
-    int go[2];
-    must(::pipe2(go, O_CLOEXEC) == 0, "make a pipe");
-    const UniqueFd waits(go[0]), goes(go[1]);
+    const Word word;
     Child client(ns.a.path(), "ct-old-client", [&](const Tell& tell) {
         UniqueFd fd = connect_to(ns.b.v4, server.port());
         tell(local_port(fd.get()));
-        char byte = 0;
-        must(::read(waits.get(), &byte, 1) == 1, "wait for the word");
+        word.await();
         close_gracefully(std::move(fd));
         return 0;
     });
     client.number();
     Culprit culprit = watch({"close", "--netns", ns.a.netns()});
     culprit.wait_until_watching();
-    must(::write(goes.get(), "g", 1) == 1, "give the word");
+    word.give();
     const Json event = culprit.await(is("close")).at(0);
     CHECK(client.wait() == 0);
     CHECK(event["pid"] == client.pid());

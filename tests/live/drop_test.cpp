@@ -73,6 +73,33 @@ TEST_CASE("a packet for a full socket is dropped for want of buffer", "[drop_tes
     CHECK((event["provenance"] == "unknown" || event["pid"] == reader.pid()));
 }
 
+TEST_CASE("a stack is there when asked for, and leads to the place", "[drop_test]") {
+    const WiredNs ns;
+    ns.b.nft("input", fmt::format("udp dport {} drop", kPort));
+    Culprit culprit = watch({"drop_stack", "--netns", ns.b.netns()});
+    culprit.wait_until_watching();
+    ns.a.in([&] { send_udp(ns.b.v4, kPort, 1, 100); });
+    const Json event = culprit.await(is("drop_stack")).at(0);
+    INFO(event.dump());
+    CHECK(event["remote"] == end_text(ns.b.v4, kPort));
+    CHECK(event["reason"] == "NETFILTER_DROP");
+    const auto frames = event["stack"].get<std::vector<std::string>>();
+    const std::string place = event["location"];
+    CHECK(std::ranges::find(frames, place) != frames.end());
+    CHECK(std::ranges::any_of(
+        frames, [](const std::string& f) { return f.starts_with("ip_local_deliver"); }));
+}
+
+TEST_CASE("nobody gets stacks who did not ask for them by name", "[drop_test]") {
+    const WiredNs ns;
+    ns.b.nft("input", fmt::format("udp dport {} drop", kPort));
+    Culprit culprit = watch({"--netns", ns.b.netns()});
+    culprit.wait_until_watching();
+    ns.a.in([&] { send_udp(ns.b.v4, kPort, 1, 100); });
+    culprit.await(for_reason("NETFILTER_DROP"));
+    CHECK(culprit.events(is("drop_stack")).empty());
+}
+
 TEST_CASE("drop totals are exact", "[drop_test]") {
     constexpr std::size_t kCount = 5000;
     const WiredNs ns;

@@ -94,14 +94,11 @@ TEST_CASE("after exec the new name and program are shown", "[identity_test]") {
     const Server server(ns.b, "ct-server", Serve::kEcho, ns.b.v4);
     Culprit culprit = watch({"connect", "close", "--netns", ns.a.netns()});
     culprit.wait_until_watching();
-    int go[2];
-    must(::pipe2(go, O_CLOEXEC) == 0, "make a pipe");
-    const UniqueFd waits(go[0]), goes(go[1]);
+    const Word word;
     Child client(ns.a.path(), "ct-before", [&](const Tell&) {
         constexpr int kKept = 9; // a shell's redirection knows one digit
         const UniqueFd fd = connect_to(ns.b.v4, server.port());
-        char byte = 0;
-        must(::read(waits.get(), &byte, 1) == 1, "wait for the word");
+        word.await();
         // first to where it is not 9 already, which dup2() would leave to be closed by exec
         const UniqueFd elsewhere(::fcntl(fd.get(), F_DUPFD_CLOEXEC, kKept + 1));
         must(::dup2(elsewhere.get(), kKept) == kKept, "keep the socket over exec");
@@ -112,7 +109,7 @@ TEST_CASE("after exec the new name and program are shown", "[identity_test]") {
     const Json before = culprit.await(is("connect")).at(0);
     CHECK(before["comm"] == "ct-before");
     CHECK(before["exe"] == own_program());
-    must(::write(goes.get(), "g", 1) == 1, "give the word");
+    word.give();
     const Json after = culprit.await(is("close")).at(0);
     CHECK(after["pid"] == client.pid());
     CHECK(after["comm"] == "sh");

@@ -13,30 +13,6 @@ namespace {
 
 constexpr int kCount = 100;
 
-/// Listens, and does what it is told with each connection.
-class Host {
-public:
-    template <typename Serve>
-    Host(const Side& side, const std::string& comm, const Serve& serve)
-        : x_child(side.path(), comm,
-                  [&](const Tell& tell) {
-                      const UniqueFd listener = models::listen_on(side.v4, 0);
-                      tell(local_port(listener.get()));
-                      serve(listener, tell);
-                      for (;;)
-                          ::pause();
-                      return 0;
-                  }),
-          x_port(static_cast<std::uint16_t>(x_child.number())) {}
-    std::uint16_t port() const { return x_port; }
-    pid_t pid() const { return x_child.pid(); }
-    pid_t told() const { return static_cast<pid_t>(x_child.number()); }
-
-private:
-    Child x_child;
-    std::uint16_t x_port;
-};
-
 void accept_and_keep(const UniqueFd& listener, const Tell&) {
     for (std::vector<UniqueFd> kept;;)
         kept.push_back(models::next_client(listener));
@@ -61,7 +37,7 @@ Json verdict_when_old(Culprit& culprit) {
 TEST_CASE("a server that keeps what its clients closed leaks, and its peers' FIN_WAIT2 is that",
           "[leak_test]") {
     const WiredNs ns;
-    const Host server(ns.b, "ct-leaks", accept_and_keep);
+    const models::Host server(ns.b, "ct-leaks", ns.b.v4, accept_and_keep);
     Culprit culprit = diagnose({"--for", "60s"});
     culprit.wait_until_watching();
     connect_and_close(ns, server.port());
@@ -78,7 +54,7 @@ TEST_CASE("a server that keeps what its clients closed leaks, and its peers' FIN
 
 TEST_CASE("a leak older than culprit is named, by who holds the sockets", "[leak_test]") {
     const WiredNs ns;
-    const Host server(ns.b, "ct-leaked", accept_and_keep);
+    const models::Host server(ns.b, "ct-leaked", ns.b.v4, accept_and_keep);
     connect_and_close(ns, server.port());
     Culprit culprit = diagnose({"--for", "60s"});
     culprit.wait_until_watching();
@@ -92,7 +68,7 @@ TEST_CASE("a leak older than culprit is named, by who holds the sockets", "[leak
 
 TEST_CASE("a server that closes a little late is healthy", "[leak_test]") {
     const WiredNs ns;
-    const Host server(ns.b, "ct-late", [](const UniqueFd& listener, const Tell&) {
+    const models::Host server(ns.b, "ct-late", ns.b.v4, [](const UniqueFd& listener, const Tell&) {
         for (;;)
             std::thread([fd = models::next_client(listener)] { pause_ms(300); }).detach();
     });
@@ -109,7 +85,7 @@ TEST_CASE("a server that closes a little late is healthy", "[leak_test]") {
 
 TEST_CASE("peers that do not close are named by their address", "[leak_test]") {
     const WiredNs ns;
-    const Host server(ns.b, "ct-hung", [](const UniqueFd&, const Tell&) {});
+    const models::Host server(ns.b, "ct-hung", ns.b.v4, [](const UniqueFd&, const Tell&) {});
     Culprit culprit = diagnose({"--for", "60s"});
     culprit.wait_until_watching();
     connect_and_close(ns, server.port());
@@ -125,7 +101,7 @@ TEST_CASE("peers that do not close are named by their address", "[leak_test]") {
 
 TEST_CASE("closed connections whose peer takes no data are orphans", "[leak_test]") {
     const WiredNs ns;
-    const Host server(ns.b, "ct-deaf", accept_and_keep);
+    const models::Host server(ns.b, "ct-deaf", ns.b.v4, accept_and_keep);
     Culprit culprit = diagnose({"--for", "60s"});
     culprit.wait_until_watching();
     ns.a.in([&] {
@@ -166,19 +142,20 @@ TEST_CASE("a worker that only sends is found holding its sockets at the end, in 
     const SaveFile saved;
     Culprit culprit = diagnose({"--for", "60s", "--save", saved.path()});
     culprit.wait_until_watching();
-    const Host server(ns.b, "ct-parent", [](const UniqueFd& listener, const Tell& tell) {
-        const pid_t worker = ::fork();
-        if (worker) {
-            tell(static_cast<std::uint64_t>(worker));
-            return;
-        }
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        ::prctl(PR_SET_NAME, "ct-worker");
-        for (std::vector<UniqueFd> kept;;) {
-            kept.push_back(models::next_client(listener));
-            send_bytes(kept.back().get(), 100);
-        }
-    });
+    const models::Host server(ns.b, "ct-parent", ns.b.v4,
+                              [](const UniqueFd& listener, const Tell& tell) {
+                                  const pid_t worker = ::fork();
+                                  if (worker) {
+                                      tell(static_cast<std::uint64_t>(worker));
+                                      return;
+                                  }
+                                  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+                                  ::prctl(PR_SET_NAME, "ct-worker");
+                                  for (std::vector<UniqueFd> kept;;) {
+                                      kept.push_back(models::next_client(listener));
+                                      send_bytes(kept.back().get(), 100);
+                                  }
+                              });
     const pid_t worker = server.told();
     lose_answers(ns, server.port());
     std::vector<UniqueFd> open;
@@ -201,23 +178,22 @@ TEST_CASE("a worker that only sends is found holding its sockets at the end, in 
 
 TEST_CASE("a socket that two processes hold belongs to neither", "[leak_test]") {
     const WiredNs ns;
-    const Host server(ns.b, "ct-both", [](const UniqueFd& listener, const Tell& tell) {
-        std::vector<UniqueFd> kept;
-        for (int i = 0; i < 10; i++)
-            kept.push_back(models::next_client(listener));
-        const pid_t other = ::fork();
-        if (other == 0) {
-            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-            for (;;)
-                ::pause();
-        }
-        tell(static_cast<std::uint64_t>(other));
-        ::usleep(1'500'000);
-        for (const UniqueFd& fd : kept)
-            send_bytes(fd.get(), 100);
-        for (;;)
-            ::pause();
-    });
+    const models::Host server(ns.b, "ct-both", ns.b.v4,
+                              [](const UniqueFd& listener, const Tell& tell) {
+                                  std::vector<UniqueFd> kept;
+                                  for (int i = 0; i < 10; i++)
+                                      kept.push_back(models::next_client(listener));
+                                  const pid_t other = ::fork();
+                                  if (other == 0) {
+                                      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+                                      models::pause_forever();
+                                  }
+                                  tell(static_cast<std::uint64_t>(other));
+                                  ::usleep(1'500'000);
+                                  for (const UniqueFd& fd : kept)
+                                      send_bytes(fd.get(), 100);
+                                  models::pause_forever();
+                              });
     std::vector<UniqueFd> open;
     ns.a.in([&] {
         for (int i = 0; i < 10; i++)

@@ -43,10 +43,27 @@ std::uint64_t drops_of(const Side& side) {
 }
 
 bool tells(const Json& finding, const std::string& words) {
-    for (const Json& evidence : finding["evidence"])
-        if (evidence["text"].get<std::string>().find(words) != std::string::npos)
-            return true;
-    return false;
+    return evidence_of(finding).contains(words);
+}
+
+/// A diagnosis that found something while a client did its work.
+struct Judged {
+    pid_t client = 0;
+    Counters grew{}; // in the servers' namespace
+    Json verdict;
+
+    std::uint64_t drops() const { return grew[counter("TcpExt.ListenDrops")]; }
+    std::string text() const { return verdict.dump().substr(0, 12000); }
+};
+
+Judged judge(Culprit& culprit, const TwoNs& ns, const std::function<int()>& work) {
+    const Counters before = ns.b.counters();
+    Child client(ns.a.path(), "ct-client", [&](const Tell&) { return work(); });
+    CHECK(client.wait() == 0);
+    Judged run{client.pid(), growth(ns.b.counters(), before), {}};
+    CHECK(culprit.wait() == 3);
+    run.verdict = Json::parse(culprit.out());
+    return run;
 }
 
 /// Sums of the sockets' own records in that namespace.
@@ -70,29 +87,25 @@ void check_flood(int cookies) {
     const Listening server(ns.b, "ct-flooded", ns.b.v4, sleeps, 0, 64);
     Culprit culprit = diagnose({"--for", "6s"});
     culprit.wait_until_watching();
-    const std::uint64_t before = drops_of(ns.b);
-    Child attacker(ns.a.path(), "ct-attacker", [&](const Tell&) {
-        flood(ns.b.v4, server.port(), 3000, 2);
-        return 0;
+    const Judged run = judge(culprit, ns, [&] {
+        Child attacker("", "ct-attacker", [&](const Tell&) {
+            flood(ns.b.v4, server.port(), 3000, 2);
+            return 0;
+        });
+        const int knocked = knock(ns.b.v4, server.port(), 10, 3000);
+        return attacker.wait() ? 1 : knocked;
     });
-    Child client(ns.a.path(), "ct-client",
-                 [&](const Tell&) { return knock(ns.b.v4, server.port(), 10, 3000); });
-    CHECK(attacker.wait() == 0);
-    CHECK(client.wait() == 0);
-    const std::uint64_t grew = drops_of(ns.b) - before;
-    CHECK(culprit.wait() == 3);
-    INFO(culprit.out().substr(0, 8000));
-    const Json verdict = Json::parse(culprit.out());
-    CHECK(ids(verdict, ns) == std::vector<std::string>{"syn-flood"});
-    const auto finding = find_finding(verdict, "syn-flood", hurts(server.pid()));
+    INFO(run.text());
+    CHECK(ids(run.verdict, ns) == std::vector<std::string>{"syn-flood"});
+    const auto finding = find_finding(run.verdict, "syn-flood", hurts(server.pid()));
     REQUIRE(finding);
     CHECK((*finding)["culprit"].is_null());
     CHECK((*finding)["where"]["local"] == end_text(ns.b.v4, server.port()));
     CHECK((*finding)["severity"] == (cookies ? "warning" : "critical"));
     CHECK((*finding)["title"].get<std::string>().ends_with(cookies ? "cookies on" : "cookies off"));
-    CHECK(unexplained(verdict, ns.b, "TcpExt.ListenDrops", grew) == 0);
+    CHECK(unexplained(run.verdict, ns.b, "TcpExt.ListenDrops", run.drops()) == 0);
     if (cookies)
-        CHECK(unexplained(verdict, ns.b, "TcpExt.SyncookiesSent", 1) == 0);
+        CHECK(unexplained(run.verdict, ns.b, "TcpExt.SyncookiesSent", 1) == 0);
 }
 
 } // namespace
@@ -101,30 +114,24 @@ TEST_CASE("a process that accepts slowly is named, with its queue and its drops"
     const WiredNs ns;
     Culprit culprit = diagnose({"--for", "6s"});
     culprit.wait_until_watching();
-    const std::uint64_t before = drops_of(ns.b);
     const Listening server(ns.b, "ct-slow", ns.b.v4, accepts_slowly);
-    Child client(ns.a.path(), "ct-client",
-                 [&](const Tell&) { return knock(ns.b.v4, server.port(), 60, 1500); });
-    CHECK(client.wait() == 0);
-    const std::uint64_t grew = drops_of(ns.b) - before;
-    CHECK(culprit.wait() == 3);
-    INFO(culprit.out().substr(0, 8000));
-    const Json verdict = Json::parse(culprit.out());
-    CHECK(ids(verdict, ns) == std::vector<std::string>{"listen-overflow"});
-    const auto finding = find_finding(verdict, "listen-overflow", blames(server.pid()));
+    const Judged run = judge(culprit, ns, [&] { return knock(ns.b.v4, server.port(), 60, 1500); });
+    INFO(run.text());
+    CHECK(ids(run.verdict, ns) == std::vector<std::string>{"listen-overflow"});
+    const auto finding = find_finding(run.verdict, "listen-overflow", blames(server.pid()));
     REQUIRE(finding);
     CHECK((*finding)["culprit"]["comm"] == "ct-slow");
     CHECK((*finding)["culprit"]["provenance"] == "creator");
     CHECK((*finding)["severity"] == "critical");
     CHECK((*finding)["title"].get<std::string>().find("too slowly") != std::string::npos);
     CHECK((*finding)["where"]["local"] == end_text(ns.b.v4, server.port()));
-    CHECK(hurts(client.pid())(*finding));
+    CHECK(hurts(run.client)(*finding));
     CHECK(tells(*finding, "waits"));
     CHECK(tells(*finding, "SYNs to it were sent again"));
     // repeated SYNs and ACKs make the socket's count run ahead
-    CHECK(grew > 0);
-    CHECK(unexplained(verdict, ns.b, "TcpExt.ListenDrops", grew) == 0);
-    CHECK(unexplained(verdict, ns.b, "TcpExt.ListenOverflows", grew) == 0);
+    CHECK(run.drops() > 0);
+    CHECK(unexplained(run.verdict, ns.b, "TcpExt.ListenDrops", run.drops()) == 0);
+    CHECK(unexplained(run.verdict, ns.b, "TcpExt.ListenOverflows", run.drops()) == 0);
 }
 
 TEST_CASE("a stopped server that is older than culprit is named, and every drop explained",
@@ -134,26 +141,20 @@ TEST_CASE("a stopped server that is older than culprit is named, and every drop 
     ::kill(server.pid(), SIGSTOP);
     Culprit culprit = diagnose({"--for", "5s"});
     culprit.wait_until_watching();
-    const std::uint64_t before = drops_of(ns.b);
-    Child client(ns.a.path(), "ct-client",
-                 [&](const Tell&) { return knock(ns.b.v6, server.port(), 40, 1500); });
-    CHECK(client.wait() == 0);
-    const std::uint64_t grew = drops_of(ns.b) - before;
-    CHECK(culprit.wait() == 3);
-    INFO(culprit.out().substr(0, 8000));
-    const Json verdict = Json::parse(culprit.out());
-    CHECK(ids(verdict, ns) == std::vector<std::string>{"listen-overflow"});
-    const auto finding = find_finding(verdict, "listen-overflow", blames(server.pid()));
+    const Judged run = judge(culprit, ns, [&] { return knock(ns.b.v6, server.port(), 40, 1500); });
+    INFO(run.text());
+    CHECK(ids(run.verdict, ns) == std::vector<std::string>{"listen-overflow"});
+    const auto finding = find_finding(run.verdict, "listen-overflow", blames(server.pid()));
     REQUIRE(finding);
     CHECK((*finding)["culprit"]["provenance"] == "holder");
     CHECK((*finding)["where"]["local"] == fmt::format("*:{}", server.port()));
-    CHECK(hurts(client.pid())(*finding));
+    CHECK(hurts(run.client)(*finding));
     CHECK((*finding)["title"].get<std::string>().find("is stopped") != std::string::npos);
     CHECK(tells(*finding, "accept queue 9 of 8"));
-    CHECK((*finding)["count"] == grew);
-    CHECK(grew >= 31);
-    CHECK(unexplained(verdict, ns.b, "TcpExt.ListenDrops", grew) == 0);
-    CHECK(unexplained(verdict, ns.b, "TcpExt.ListenOverflows", grew) == 0);
+    CHECK((*finding)["count"] == run.drops());
+    CHECK(run.drops() >= 31);
+    CHECK(unexplained(run.verdict, ns.b, "TcpExt.ListenDrops", run.drops()) == 0);
+    CHECK(unexplained(run.verdict, ns.b, "TcpExt.ListenOverflows", run.drops()) == 0);
 }
 
 TEST_CASE("a server without file descriptors is told from a slow one", "[listen_test]") {
@@ -167,20 +168,14 @@ TEST_CASE("a server without file descriptors is told from a slow one", "[listen_
     });
     Culprit culprit = diagnose({"--for", "6s"});
     culprit.wait_until_watching();
-    const std::uint64_t before = drops_of(ns.b);
-    Child client(ns.a.path(), "ct-client",
-                 [&](const Tell&) { return knock(ns.b.v4, server.port(), 60, 2000); });
-    CHECK(client.wait() == 0);
-    const std::uint64_t grew = drops_of(ns.b) - before;
-    CHECK(culprit.wait() == 3);
-    INFO(culprit.out().substr(0, 8000));
-    const Json verdict = Json::parse(culprit.out());
-    CHECK(ids(verdict, ns) == std::vector<std::string>{"fd-exhaustion"});
-    const auto finding = find_finding(verdict, "fd-exhaustion", blames(server.pid()));
+    const Judged run = judge(culprit, ns, [&] { return knock(ns.b.v4, server.port(), 60, 2000); });
+    INFO(run.text());
+    CHECK(ids(run.verdict, ns) == std::vector<std::string>{"fd-exhaustion"});
+    const auto finding = find_finding(run.verdict, "fd-exhaustion", blames(server.pid()));
     REQUIRE(finding);
     CHECK(tells(*finding, "its limit is 32"));
     CHECK(tells(*finding, "accept queue 9 of 8"));
-    CHECK(unexplained(verdict, ns.b, "TcpExt.ListenDrops", grew) == 0);
+    CHECK(unexplained(run.verdict, ns.b, "TcpExt.ListenDrops", run.drops()) == 0);
 }
 
 TEST_CASE("a SYN flood against cookies is a flood, nobody's fault here", "[listen_test]") {
@@ -225,30 +220,19 @@ TEST_CASE("thousands of short connections and a busy queue are healthy, and coun
 TEST_CASE("of two processes on one port the one that does not accept is named", "[listen_test]") {
     const WiredNs ns;
     const SaveFile save;
-    const auto quick = [](int listener) {
-        for (;;)
-            const UniqueFd done(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
-    };
-    const Listening good(ns.b, "ct-good", ns.b.v4, quick);
+    const Listening good(ns.b, "ct-good", ns.b.v4, closes_at_once);
     const Listening bad(ns.b, "ct-bad", ns.b.v4, sleeps, good.port());
     Culprit culprit = diagnose({"--for", "6s", "--save", save.path()});
     culprit.wait_until_watching();
-    const Counters before = ns.b.counters();
-    Child client(ns.a.path(), "ct-client",
-                 [&](const Tell&) { return knock(ns.b.v4, good.port(), 80, 1500); });
-    CHECK(client.wait() == 0);
-    const Counters grew = growth(ns.b.counters(), before);
-    CHECK(culprit.wait() == 3);
-    INFO(culprit.out().substr(0, 8000));
-    const Json verdict = Json::parse(culprit.out());
-    CHECK(ids(verdict, ns) == std::vector<std::string>{"listen-overflow"});
-    const auto finding = find_finding(verdict, "listen-overflow", blames(bad.pid()));
+    const Judged run = judge(culprit, ns, [&] { return knock(ns.b.v4, good.port(), 80, 1500); });
+    INFO(run.text());
+    CHECK(ids(run.verdict, ns) == std::vector<std::string>{"listen-overflow"});
+    const auto finding = find_finding(run.verdict, "listen-overflow", blames(bad.pid()));
     REQUIRE(finding);
     CHECK(tells(*finding, "by all sockets of this address together"));
-    CHECK(unexplained(verdict, ns.b, "TcpExt.ListenDrops", grew[counter("TcpExt.ListenDrops")]) ==
-          0);
+    CHECK(unexplained(run.verdict, ns.b, "TcpExt.ListenDrops", run.drops()) == 0);
     const listen_total sum = saved_total(save, ns.b, ABI_LISTEN_GROUP);
-    CHECK(sum.established == grew[counter("Tcp.PassiveOpens")]);
+    CHECK(sum.established == run.grew[counter("Tcp.PassiveOpens")]);
     CHECK(sum.accepted == sum.established - 9); // in the queue of the bad one
 }
 
@@ -280,6 +264,41 @@ TEST_CASE("watch tells of a full queue and of each drop, also when the listener 
     CHECK(events.back()["full"] == 1);
 }
 
+TEST_CASE("watch tells once of each time a queue is full, although nothing is dropped",
+          "[listen_test]") {
+    constexpr int kFull = kBacklog + 1, kSomeLooksMs = 700;
+    const WiredNs ns;
+    const Word word;
+    const Listening server(ns.b, "ct-fills", ns.b.v4, [&](int listener) {
+        word.await();
+        for (int i = 0; i < kFull; i++)
+            const UniqueFd done(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+        sleeps(listener);
+    });
+    Culprit culprit = watch({"listen", "--netns", ns.b.netns()});
+    culprit.wait_until_watching();
+    std::vector<UniqueFd> open;
+    for (std::size_t times = 1; times <= 2; times++) {
+        ns.a.in([&] {
+            for (int i = 0; i < kFull; i++)
+                open.push_back(connect_to(ns.b.v4, server.port()));
+        });
+        culprit.await(is("listen"), times);
+        pause_ms(kSomeLooksMs);
+        CHECK(culprit.events(is("listen")).size() == times);
+        if (times == 1)
+            word.give();
+        pause_ms(kSomeLooksMs);
+    }
+    CHECK(culprit.stop() == 0);
+    for (const Json& event : culprit.events(is("listen"))) {
+        CHECK(event["pid"] == server.pid());
+        CHECK(event["full"] == 1);
+        CHECK(event["depth"] == kFull);
+        CHECK(event["drops"] == 0);
+    }
+}
+
 TEST_CASE("what a listener dropped counts although it closed before anybody looked",
           "[listen_test]") {
     const WiredNs ns;
@@ -309,16 +328,11 @@ TEST_CASE("handshakes that meet a full queue at their last step are an overflow,
     const Listening server(ns.b, "ct-hung", ns.b.v4, sleeps);
     Culprit culprit = diagnose({"--for", "6s"});
     culprit.wait_until_watching();
-    const std::uint64_t before = drops_of(ns.b);
-    Child client(ns.a.path(), "ct-burst",
-                 [&](const Tell&) { return knock(ns.b.v4, server.port(), 60, 3000, 0); });
-    CHECK(client.wait() == 0);
-    const std::uint64_t grew = drops_of(ns.b) - before;
-    CHECK(culprit.wait() == 3);
-    INFO(culprit.out().substr(0, 12000));
-    const Json verdict = Json::parse(culprit.out());
-    CHECK(ids(verdict, ns) == std::vector<std::string>{"listen-overflow"});
-    CHECK(find_finding(verdict, "listen-overflow", blames(server.pid())));
-    CHECK(grew > 0);
-    CHECK(unexplained(verdict, ns.b, "TcpExt.ListenDrops", grew) == 0);
+    const Judged run =
+        judge(culprit, ns, [&] { return knock(ns.b.v4, server.port(), 60, 3000, 0); });
+    INFO(run.text());
+    CHECK(ids(run.verdict, ns) == std::vector<std::string>{"listen-overflow"});
+    CHECK(find_finding(run.verdict, "listen-overflow", blames(server.pid())));
+    CHECK(run.drops() > 0);
+    CHECK(unexplained(run.verdict, ns.b, "TcpExt.ListenDrops", run.drops()) == 0);
 }

@@ -247,16 +247,13 @@ TEST_CASE("a process number that another process has by now is not taken for the
     const Server server(ns.b, "ct-server", Serve::kReset, ns.b.v4);
     Culprit culprit = watch({"close", "--netns", ns.a.netns()});
     culprit.wait_until_watching();
-    int go[2];
-    must(::pipe2(go, O_CLOEXEC) == 0, "make a pipe");
-    const UniqueFd waits(go[0]), goes(go[1]);
+    const Word word;
     Child first(ns.a.path(), "ct-first", [&](const Tell& tell) {
         const UniqueFd fd = connect_to(ns.b.v4, server.port());
         const pid_t heir = ::fork();
         must(heir >= 0, "fork");
         if (heir == 0) {
-            char byte = 0;
-            must(::read(waits.get(), &byte, 1) == 1, "wait for the word");
+            word.await();
             send_bytes(fd.get(), 10); // answered by a reset, so nobody closes or reads here
             ::usleep(500'000);
             ::_exit(0);
@@ -268,7 +265,7 @@ TEST_CASE("a process number that another process has by now is not taken for the
     CHECK(first.wait() == 0);
     ::usleep(50'000); // /proc tells starts apart by clock ticks of 10 ms
     const ReusedPid newcomer(first.pid());
-    must(::write(goes.get(), "g", 1) == 1, "give the word");
+    word.give();
     const Json event = culprit.await(is("close")).at(0);
     INFO(event.dump());
     CHECK(event["ending"] == "reset-received");

@@ -10,13 +10,10 @@ using namespace culprit::test;
 TEST_CASE("a closed port resets without a socket, and the client is told", "[reset_test]") {
     constexpr std::uint16_t kNobody = 9;
     const WiredNs ns;
-    Culprit at_a = watch({"reset", "--netns", ns.a.netns()});
-    Culprit at_b = watch({"reset", "--netns", ns.b.netns()});
-    at_a.wait_until_watching();
-    at_b.wait_until_watching();
+    const BothEnds ends("reset", ns);
     Child client(ns.a.path(), "ct-client",
                  [&](const Tell&) { return try_connect(ns.b.v4, kNobody, 5); });
-    const Json received = at_a.await(is("reset")).at(0), sent = at_b.await(is("reset")).at(0);
+    const Json received = ends.a(), sent = ends.b();
     CHECK(client.wait() == ECONNREFUSED);
     CHECK(sent["direction"] == "sent");
     CHECK(sent["pid"].is_null());
@@ -35,10 +32,7 @@ TEST_CASE("a closed port resets without a socket, and the client is told", "[res
 TEST_CASE("a process that aborts owns the reset it sends", "[reset_test]") {
     const WiredNs ns;
     const Server server(ns.b, "ct-server", Serve::kEcho, ns.b.v4);
-    Culprit at_a = watch({"reset", "--netns", ns.a.netns()});
-    Culprit at_b = watch({"reset", "--netns", ns.b.netns()});
-    at_a.wait_until_watching();
-    at_b.wait_until_watching();
+    const BothEnds ends("reset", ns);
     Child client(ns.a.path(), "ct-aborts", [&](const Tell&) {
         const UniqueFd fd = connect_to(ns.b.v4, server.port());
         send_bytes(fd.get(), 100);
@@ -46,7 +40,7 @@ TEST_CASE("a process that aborts owns the reset it sends", "[reset_test]") {
         reset_on_close(fd.get());
         return 0;
     });
-    const Json sent = at_a.await(is("reset")).at(0), received = at_b.await(is("reset")).at(0);
+    const Json sent = ends.a(), received = ends.b();
     CHECK(client.wait() == 0);
     CHECK(sent["direction"] == "sent");
     CHECK(sent["pid"] == client.pid());

@@ -3,6 +3,7 @@
 // the one who exhausts them, while natural levels are no finding?
 #include "support/catch.h"
 #include "support/finding.h"
+#include "support/listening.h"
 #include "support/traffic.h"
 
 using namespace culprit;
@@ -42,31 +43,6 @@ void close_first(const std::vector<std::string>& sources, const std::string& hos
     }
 }
 
-/// Accepts and closes at once.
-class Closer {
-public:
-    Closer(const Side& side, const std::string& comm, const std::string& host)
-        : x_child(side.path(), comm,
-                  [=](const Tell& tell) {
-                      const UniqueFd listener = make_socket(host, SOCK_STREAM, kLongSeconds);
-                      const Address at = address_of(host, 0);
-                      must(::bind(listener.get(), at.get(), at.size) == 0 &&
-                               ::listen(listener.get(), 1024) == 0,
-                           "listen");
-                      tell(local_port(listener.get()));
-                      for (;;)
-                          UniqueFd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-                      return 0;
-                  }),
-          x_port(static_cast<std::uint16_t>(x_child.number())) {}
-    std::uint16_t port() const { return x_port; }
-    pid_t pid() const { return x_child.pid(); }
-
-private:
-    Child x_child;
-    std::uint16_t x_port;
-};
-
 /// Opens that many connections and keeps them.
 Child hold(const Side& side, const std::string& comm, const std::string& host, std::uint16_t port,
            int count) {
@@ -79,6 +55,12 @@ Child hold(const Side& side, const std::string& comm, const std::string& host, s
             ::pause();
         return 0;
     });
+}
+
+/// What the run says of that namespace when it is ended; it has to say something.
+std::optional<Json> finding_at_end(Culprit& culprit, const std::string& id, const Side& side) {
+    CHECK(culprit.stop() == 3);
+    return find_finding(Json::parse(culprit.out()), id, about(side.inum()));
 }
 
 } // namespace
@@ -142,14 +124,12 @@ TEST_CASE("a natural level of TIME_WAIT is no finding", "[timewait_test]") {
 TEST_CASE("a server that closes first is named, with its port", "[timewait_test]") {
     const WiredNs ns;
     set_sysctl(ns.b, "tcp_max_tw_buckets", "2000");
-    const Closer server(ns.b, "ct-hangs-up", ns.b.v4);
+    const Listening server(ns.b, "ct-hangs-up", ns.b.v4, closes_at_once, 0, 1024);
     Culprit culprit = diagnose({"--for", "60s"});
     culprit.wait_until_watching();
     ns.a.in([&] { let_close(ns.b.v4, server.port(), 1600); });
-    CHECK(culprit.stop() == 3);
+    const auto finding = finding_at_end(culprit, "time-wait-growth", ns.b);
     INFO(culprit.out().substr(0, 8000));
-    const auto finding =
-        find_finding(Json::parse(culprit.out()), "time-wait-growth", about(ns.b.inum()));
     REQUIRE(finding);
     CHECK(blames(server.pid())(*finding));
     CHECK((*finding)["severity"] == "warning");
@@ -196,10 +176,8 @@ TEST_CASE("who holds all ports to a destination is to blame, not who finds none"
         return 0;
     });
     CHECK(victim.wait() == 0);
-    CHECK(culprit.stop() == 3);
+    const auto finding = finding_at_end(culprit, "port-exhaustion", ns.a);
     INFO(culprit.out().substr(0, 8000));
-    const Json verdict = Json::parse(culprit.out());
-    const auto finding = find_finding(verdict, "port-exhaustion", about(ns.a.inum()));
     REQUIRE(finding);
     CHECK((*finding)["severity"] == "critical");
     CHECK(blames(holder.pid())(*finding));
@@ -218,10 +196,8 @@ TEST_CASE("ports that are nearly used up are a warning while connects still succ
     culprit.wait_until_watching();
     const Child holder = hold(ns.a, "ct-holds", ns.b.v4, server.port(), 80);
     holder.number();
-    CHECK(culprit.stop() == 3);
+    const auto finding = finding_at_end(culprit, "port-exhaustion", ns.a);
     INFO(culprit.out().substr(0, 8000));
-    const auto finding =
-        find_finding(Json::parse(culprit.out()), "port-exhaustion", about(ns.a.inum()));
     REQUIRE(finding);
     CHECK((*finding)["severity"] == "warning");
     CHECK(blames(holder.pid())(*finding));

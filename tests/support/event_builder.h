@@ -44,6 +44,8 @@ inline constexpr std::uint32_t kKindOf<drop_event> = ABI_DROP;
 template <>
 inline constexpr std::uint32_t kKindOf<drop_total> = ABI_DROP_TOTAL;
 template <>
+inline constexpr std::uint32_t kKindOf<drop_stack> = ABI_DROP_STACK;
+template <>
 inline constexpr std::uint32_t kKindOf<qdisc_event> = ABI_QDISC;
 template <>
 inline constexpr std::uint32_t kKindOf<qdisc_total> = ABI_QDISC_TOTAL;

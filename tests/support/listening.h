@@ -45,6 +45,11 @@ inline void sleeps(int) {
         ::pause();
 }
 
+inline void closes_at_once(int listener) {
+    for (;;)
+        const UniqueFd done(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+}
+
 inline void accepts_slowly(int listener) {
     for (;; pause_ms(100))
         const UniqueFd done(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));

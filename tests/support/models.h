@@ -26,6 +26,19 @@ void fork_worker(const Work& work) {
     ::_exit(0);
 }
 
+[[noreturn]] inline void pause_forever() {
+    for (;;)
+        ::pause();
+}
+
+/// The parent only waits.
+template <typename Work>
+[[noreturn]] void fork_workers(const Work& work) {
+    for (int i = 0; i < kWorkers; i++)
+        fork_worker(work);
+    pause_forever();
+}
+
 inline UniqueFd listen_on(const std::string& host, std::uint16_t port, int backlog = 256) {
     UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const int on = 1;
@@ -71,10 +84,7 @@ inline void threads(const UniqueFd& listener, const std::string&) {
 }
 
 inline void prefork(const UniqueFd& listener, const std::string&) {
-    for (int i = 0; i < kWorkers; i++)
-        fork_worker([&] { accept_and_answer(listener); });
-    for (;;)
-        ::pause();
+    fork_workers([&] { accept_and_answer(listener); });
 }
 
 inline void accept_in_child(const UniqueFd& listener, const std::string&) {
@@ -95,36 +105,40 @@ inline void reuseport(const UniqueFd& listener, const std::string& host) {
         });
     ::usleep(50'000);
     ::shutdown(listener.get(), SHUT_RD);
-    for (;;)
-        ::pause();
+    pause_forever();
 }
 
-inline void send_fd(int to, int fd) {
-    char byte = 'f', control[CMSG_SPACE(sizeof(int))] = {};
+/// One byte with room for a descriptor beside it.
+struct FdMessage {
+    char byte = 'f';
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
     iovec data{&byte, 1};
     msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
+
+    FdMessage() {
+        message.msg_iov = &data;
+        message.msg_iovlen = 1;
+        message.msg_control = control;
+        message.msg_controllen = sizeof(control);
+    }
+    FdMessage(const FdMessage&) = delete; // it points into itself
+    FdMessage& operator=(const FdMessage&) = delete;
+};
+
+inline void send_fd(int to, int fd) {
+    FdMessage one;
+    cmsghdr* header = CMSG_FIRSTHDR(&one.message);
     *header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
     std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-    must(::sendmsg(to, &message, 0) == 1, "pass a descriptor");
+    must(::sendmsg(to, &one.message, 0) == 1, "pass a descriptor");
 }
 
 inline UniqueFd receive_fd(int from) {
-    char byte = 0, control[CMSG_SPACE(sizeof(int))] = {};
-    iovec data{&byte, 1};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    must(::recvmsg(from, &message, MSG_CMSG_CLOEXEC) == 1 && CMSG_FIRSTHDR(&message),
+    FdMessage one;
+    must(::recvmsg(from, &one.message, MSG_CMSG_CLOEXEC) == 1 && CMSG_FIRSTHDR(&one.message),
          "receive a descriptor");
     int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+    std::memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&one.message)), sizeof(fd));
     return UniqueFd(fd);
 }
 
@@ -141,18 +155,15 @@ inline void pass_fds(const UniqueFd& listener, const std::string&) {
 
 inline void epoll_workers(const UniqueFd& listener, const std::string&) {
     ::fcntl(listener.get(), F_SETFL, O_NONBLOCK);
-    for (int i = 0; i < kWorkers; i++)
-        fork_worker([&] {
-            const UniqueFd poll(::epoll_create1(0));
-            epoll_event event{};
-            event.events = EPOLLIN;
-            must(::epoll_ctl(poll.get(), EPOLL_CTL_ADD, listener.get(), &event) == 0, "epoll");
-            while (::epoll_wait(poll.get(), &event, 1, -1) >= 0)
-                if (const UniqueFd fd = next_client(listener); fd)
-                    answer(fd);
-        });
-    for (;;)
-        ::pause();
+    fork_workers([&] {
+        const UniqueFd poll(::epoll_create1(0));
+        epoll_event event{};
+        event.events = EPOLLIN;
+        must(::epoll_ctl(poll.get(), EPOLL_CTL_ADD, listener.get(), &event) == 0, "epoll");
+        while (::epoll_wait(poll.get(), &event, 1, -1) >= 0)
+            if (const UniqueFd fd = next_client(listener); fd)
+                answer(fd);
+    });
 }
 
 /// As inetd does: a program that knows nothing of sockets, with the connection as its input.
@@ -170,16 +181,13 @@ inline void inetd(const UniqueFd& listener, const std::string&) {
 
 /// Speaks first and reads nothing.
 inline void greeter(const UniqueFd& listener, const std::string&) {
-    for (int i = 0; i < kWorkers; i++)
-        fork_worker([&] {
-            for (;;)
-                if (const UniqueFd fd = next_client(listener); fd) {
-                    ::dprintf(fd.get(), "%d\n", ::getpid());
-                    ::shutdown(fd.get(), SHUT_WR);
-                }
-        });
-    for (;;)
-        ::pause();
+    fork_workers([&] {
+        for (;;)
+            if (const UniqueFd fd = next_client(listener); fd) {
+                ::dprintf(fd.get(), "%d\n", ::getpid());
+                ::shutdown(fd.get(), SHUT_WR);
+            }
+    });
 }
 
 struct Named {
@@ -194,24 +202,35 @@ inline constexpr Named kAll[] = {
     {"greeter", greeter},
 };
 
-/// A server built that way, in a process of its own.
-class ModelServer {
+/// Listens, and does what it is told; stays when that is done.
+class Host {
 public:
-    ModelServer(const Side& side, const std::string& host, Model model)
-        : x_child(side.path(), "ct-model",
-                  [=](const Tell& tell) {
+    using Serve = std::function<void(const UniqueFd& listener, const Tell&)>;
+
+    Host(const Side& side, const std::string& comm, const std::string& host, const Serve& serve)
+        : x_child(side.path(), comm,
+                  [&](const Tell& tell) -> int {
                       const UniqueFd listener = listen_on(host, 0);
                       tell(local_port(listener.get()));
-                      model(listener, host);
-                      return 0;
+                      serve(listener, tell);
+                      pause_forever();
                   }),
           x_port(static_cast<std::uint16_t>(x_child.number())) {}
     std::uint16_t port() const { return x_port; }
     pid_t pid() const { return x_child.pid(); }
+    pid_t told() const { return static_cast<pid_t>(x_child.number()); }
 
 private:
     Child x_child;
     std::uint16_t x_port;
+};
+
+/// A server built that way, in a process of its own.
+class ModelServer : public Host {
+public:
+    ModelServer(const Side& side, const std::string& host, Model model)
+        : Host(side, "ct-model", host,
+               [&](const UniqueFd& listener, const Tell&) { model(listener, host); }) {}
 };
 
 /// One question; who answered.

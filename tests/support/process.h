@@ -73,6 +73,25 @@ private:
     int x_fd;
 };
 
+/// What a child waits for until the test gives it, once.
+class Word {
+public:
+    Word() {
+        int ends[2];
+        must(::pipe2(ends, O_CLOEXEC) == 0, "make a pipe");
+        x_from = UniqueFd(ends[0]);
+        x_to = UniqueFd(ends[1]);
+    }
+    void await() const {
+        char byte = 0;
+        must(::read(x_from.get(), &byte, 1) == 1, "wait for the word");
+    }
+    void give() const { must(::write(x_to.get(), "g", 1) == 1, "give the word"); }
+
+private:
+    UniqueFd x_from, x_to;
+};
+
 /// A forked process with a name of its own, in the network namespace of netns_path ("" is ours).
 /// Killed and reaped at the end, also when this process dies first.
 class Child {

@@ -147,6 +147,24 @@ inline auto is(const std::string& kind) {
     return [=](const Json& event) { return event["kind"] == kind; };
 }
 
+/// The first record of one kind as each of two namespaces shows it.
+class BothEnds {
+public:
+    template <typename Namespaces>
+    BothEnds(const std::string& kind, const Namespaces& ns)
+        : x_kind(kind), x_a(watch({kind, "--netns", ns.a.netns()})),
+          x_b(watch({kind, "--netns", ns.b.netns()})) {
+        x_a.wait_until_watching();
+        x_b.wait_until_watching();
+    }
+    Json a() const { return x_a.await(is(x_kind)).at(0); }
+    Json b() const { return x_b.await(is(x_kind)).at(0); }
+
+private:
+    std::string x_kind;
+    Culprit x_a, x_b;
+};
+
 /// "1.2.3.4:80" or "[::1]:80", as events have it.
 inline std::string end_text(const std::string& host, std::uint16_t port) {
     return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)

@@ -102,6 +102,15 @@ std::vector<std::byte> a_drop() {
     return copy(record);
 }
 
+std::vector<std::byte> a_drop_stack() {
+    auto record = with_ends<drop_stack>();
+    record.location = kNfHook;
+    record.reason = 8;
+    record.stack[0] = kNfHook;
+    record.stack[1] = 0x1000;
+    return copy(record);
+}
+
 std::vector<std::byte> a_qdisc() {
     auto record = with_ends<qdisc_event>();
     record.sojourn_ns = 250'000'000;
@@ -148,6 +157,8 @@ std::vector<std::byte> fixed_record(const Kind& kind) {
         return a_reset();
     case ABI_DROP:
         return a_drop();
+    case ABI_DROP_STACK:
+        return a_drop_stack();
     case ABI_QDISC:
         return a_qdisc();
     case ABI_NIC:

@@ -65,7 +65,7 @@ std::size_t size_of(Type type) {
 
 bool is_number(const Field& field) {
     return field.type != Type::kFlow && field.type != Type::kOwner && field.type != Type::kText &&
-           field.type != Type::kHistogram;
+           field.type != Type::kHistogram && field.type != Type::kStack;
 }
 
 } // namespace
@@ -130,7 +130,7 @@ TEST_CASE("every field has the size that its type needs", "[signal_test]") {
                 CHECK(field.size == size);
             if (is_number(field))
                 CHECK((field.size == 1 || field.size == 2 || field.size == 4 || field.size == 8));
-            if (field.type == Type::kHistogram)
+            if (field.type == Type::kHistogram || field.type == Type::kStack)
                 CHECK(field.size % 8 == 0);
             CHECK((field.type == Type::kNamed) == !field.names.empty());
             CHECK(*field.name);

@@ -16,6 +16,18 @@ TEST_CASE("a duration is a whole number with a unit, or seconds", "[time_test]")
     CHECK(parse_duration_ns("8784h") == 366ULL * 24 * 3600 * kSecond);
 }
 
+TEST_CASE("the offset of a time namespace's boot time is read, whatever its sign", "[time_test]") {
+    constexpr std::int64_t kSecond = 1'000'000'000;
+    CHECK(parse_boot_offset_ns("monotonic           0         0\n"
+                               "boottime            0         0\n") == 0);
+    CHECK(parse_boot_offset_ns("monotonic     -86400 500000000\n"
+                               "boottime     -172800 500000000\n") ==
+          -172'800 * kSecond + 500'000'000);
+    CHECK(parse_boot_offset_ns("boottime 604800 1\n") == 604'800 * kSecond + 1);
+    for (const char* text : {"", "monotonic 5 0\n", "boottime\n", "boottime x 0\n"})
+        CHECK(parse_boot_offset_ns(text) == 0);
+}
+
 TEST_CASE("anything else is no duration", "[time_test]") {
     for (const char* text : {"",
                              "0",

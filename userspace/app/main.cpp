@@ -75,7 +75,7 @@ std::set<std::uint32_t> all_event_kinds() {
     std::set<std::uint32_t> kinds;
     for (const Signal* signal : all_signals())
         for (const Kind* kind : signal->kinds)
-            if (kind->event)
+            if (kind->event && !kind->on_request)
                 kinds.insert(kind->id);
     return kinds;
 }
@@ -84,7 +84,8 @@ std::set<std::uint32_t> all_kinds() {
     std::set<std::uint32_t> kinds;
     for (const Signal* signal : all_signals())
         for (const Kind* kind : signal->kinds)
-            kinds.insert(kind->id);
+            if (!kind->on_request)
+                kinds.insert(kind->id);
     return kinds;
 }
 

@@ -48,17 +48,13 @@ bool is_fault(const Leak& leak) {
 
 Finding describe(const Window& total, const Leak& leak) {
     const ClosingGroup& group = leak.group;
-    Finding finding{.id = "close-wait-leak",
-                    .severity = group.at_end > threshold::kCloseWaitMany ? Severity::kCritical
-                                                                         : Severity::kWarning};
+    Finding finding = closing_finding("close-wait-leak", group, total);
+    finding.severity =
+        group.at_end > threshold::kCloseWaitMany ? Severity::kCritical : Severity::kWarning;
     finding.confidence = group.owner.tgid ? 0.95 : 0.7;
     finding.title = fmt::format("{} does not close {} connections that its peers closed",
                                 owner_name(group.owner, total.names), group.at_end);
     finding.culprit = Party{group.owner, group.largest.netns};
-    finding.where = group.where();
-    finding.first_ns = group.first_ns;
-    finding.count = group.at_end;
-    finding.rate_per_s = per_second(total, double(group.at_end) - double(group.at_begin));
     finding.evidence.push_back(
         {fmt::format("{} sockets in CLOSE_WAIT with an open file, {} when the run began",
                      group.at_end, group.at_begin),
@@ -76,7 +72,6 @@ Finding describe(const Window& total, const Leak& leak) {
         {"the process must close() a connection when read() returns 0; until that is repaired a "
          "restart frees them",
          group.owner.tgid ? fmt::format("ls /proc/{}/fd | wc -l", group.owner.tgid) : ""});
-    finding.verify = verify_in_netns(finding);
     return finding;
 }
 

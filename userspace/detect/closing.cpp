@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "abi/connection.h"
+#include "detect/sockets.h"
 #include "model/format.h"
 
 namespace culprit {
@@ -41,6 +42,16 @@ Where ClosingGroup::where() const {
     if (std::ranges::any_of(largest.remote, [](std::uint8_t byte) { return byte != 0; }))
         where.remote = remote;
     return where;
+}
+
+Finding closing_finding(const char* id, const ClosingGroup& group, const Window& total) {
+    Finding finding{.id = id};
+    finding.where = group.where();
+    finding.first_ns = group.first_ns;
+    finding.count = group.at_end;
+    finding.rate_per_s = per_second(total, double(group.at_end) - double(group.at_begin));
+    finding.verify = verify_in_netns(finding);
+    return finding;
 }
 
 std::uint64_t peers_in_close_wait(const Window& total, const ClosingGroup& group) {

@@ -24,6 +24,9 @@ struct ClosingGroup {
     Where where() const;
 };
 
+/// What the findings about such a group have in common.
+Finding closing_finding(const char* id, const ClosingGroup& group, const Window& total);
+
 /// Sockets of this host's processes in CLOSE_WAIT at the other end of these.
 std::uint64_t peers_in_close_wait(const Window& total, const ClosingGroup& group);
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "detect/benign.h"
+#include "detect/drop_reasons.h"
 #include "detect/listeners.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
@@ -85,6 +86,9 @@ void add_evidence(Finding& finding, const DropFacts& drops, const Window& total)
         protocols += fmt::format("{}{} {}", protocols.empty() ? "" : ", ", packets, name);
     finding.evidence.push_back({fmt::format("{} packets dropped ({})", drops.packets, protocols),
                                 static_cast<double>(drops.packets), "packets", "kfree_skb"});
+    if (const std::string_view why = drop_runbook(drops.reason); !why.empty())
+        finding.evidence.push_back(
+            {fmt::format("{}: {}", drops.reason, why), std::nullopt, "", "kernel source"});
     add_resent(finding, drops, total);
     if (drops.syn_conversations)
         finding.evidence.push_back(

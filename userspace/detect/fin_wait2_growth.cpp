@@ -29,18 +29,14 @@ std::map<std::string, ClosingGroup> collect(const Window& total) {
 }
 
 Finding describe(const Window& total, const ClosingGroup& group) {
-    Finding finding{.id = "fin-wait2-growth",
-                    .severity = group.at_end > threshold::kFinWait2Many ? Severity::kWarning
-                                                                        : Severity::kInfo};
+    Finding finding = closing_finding("fin-wait2-growth", group, total);
     finding.confidence = 0.9;
-    const Where where = group.where();
-    finding.title = fmt::format("{} does not close {} connections that this side closed",
-                                where.remote.empty() ? "the peer" : where.remote, group.at_end);
     add_party(finding.affected, {group.owner, group.largest.netns});
-    finding.where = where;
-    finding.first_ns = group.first_ns;
-    finding.count = group.at_end;
-    finding.rate_per_s = per_second(total, double(group.at_end) - double(group.at_begin));
+    finding.severity =
+        group.at_end > threshold::kFinWait2Many ? Severity::kWarning : Severity::kInfo;
+    const std::string& peer = finding.where.remote;
+    finding.title = fmt::format("{} does not close {} connections that this side closed",
+                                peer.empty() ? "the peer" : peer, group.at_end);
     finding.evidence.push_back(
         {fmt::format("{} sockets in FIN_WAIT2, {} when the run began; {} for at least {}",
                      group.at_end, group.at_begin, group.aged, duration(SOCKET_AGED_NS)),
@@ -57,7 +53,6 @@ Finding describe(const Window& total, const ClosingGroup& group) {
              fmt::format("{}sysctl -w net.ipv4.tcp_fin_timeout={}",
                          in_netns(group.largest.netns, total.names),
                          threshold::kFinTimeoutProposed)});
-    finding.verify = verify_in_netns(finding);
     return finding;
 }
 

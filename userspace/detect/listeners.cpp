@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <tuple>
+
+#include <sys/socket.h>
 
 #include <fmt/format.h>
 
@@ -18,15 +21,6 @@ namespace {
 
 bool is_any(const abi_flow& flow) {
     return std::ranges::all_of(flow.local, [](std::uint8_t byte) { return byte == 0; });
-}
-
-/// A loopback address is another one in each namespace.
-std::string place(std::uint32_t netns, std::string address, std::uint16_t port) {
-    constexpr std::string_view kMapped = "::ffff:"; // a listener that takes IPv4 by IPv6
-    if (address.starts_with(kMapped) && address.find('.') != std::string::npos)
-        address.erase(0, kMapped.size());
-    const bool loopback = address.starts_with("127.") || address == "::1";
-    return fmt::format("{} {} {}", loopback ? netns : 0, address, port);
 }
 
 void add_up(listen_total& sum, const listen_total& row) {
@@ -72,7 +66,7 @@ ListenTrouble judge_listener(const ListenerFacts& l) {
 
 } // namespace
 
-Listeners::Listeners(const Window& total) {
+Listeners::Listeners(const Window& total) : x_reach(total) {
     std::map<std::tuple<std::uint64_t, std::uint32_t, std::uint16_t>, std::size_t> index;
     std::map<std::pair<std::uint32_t, std::string>, listen_total> groups;
     for (const auto& [row, info] : total.rows<listen_total>(ABI_LISTEN_TOTAL)) {
@@ -107,30 +101,26 @@ Listeners::Listeners(const Window& total) {
             l.counters = &counters->second.growth;
         l.trouble = judge_listener(l);
     }
-    add_places(total);
+    add_places();
 }
 
-void Listeners::add_places(const Window& total) {
-    for (std::size_t i = 0; i < x_all.size(); i++) {
+void Listeners::add_places() {
+    std::vector<std::size_t> order(x_all.size());
+    std::iota(order.begin(), order.end(), 0);
+    // the kernel prefers who listens on the one address, and for IPv4 who listens on IPv4 only
+    std::ranges::stable_sort(order, {}, [&](std::size_t i) {
         const abi_flow& flow = x_all[i].sum.flow;
-        if (x_all[i].trouble == ListenTrouble::kNone)
-            continue;
-        if (!is_any(flow)) {
-            x_places.emplace(place(flow.netns, address(flow, true), flow.local_port), i);
-            continue;
-        }
-        const auto own = total.names.addresses.find(flow.netns);
-        if (own == total.names.addresses.end())
-            continue;
-        for (const std::string& one : own->second)
-            x_places.emplace(place(flow.netns, one, flow.local_port), i);
-    }
+        return std::tuple(is_any(flow), flow.family == AF_INET6,
+                          x_all[i].trouble == ListenTrouble::kNone);
+    });
+    for (const std::size_t i : order)
+        x_reach.add(x_all[i].sum.flow, i);
+    x_reach.meet();
 }
 
 const ListenerFacts* Listeners::at(const abi_flow& flow, bool local) const {
-    const auto found = x_places.find(
-        place(flow.netns, address(flow, local), local ? flow.local_port : flow.remote_port));
-    return found == x_places.end() ? nullptr : &x_all[found->second];
+    const auto found = x_reach.to(flow, local);
+    return found && x_all[*found].trouble != ListenTrouble::kNone ? &x_all[*found] : nullptr;
 }
 
 bool Listeners::explains_drop(std::uint32_t netns, const std::string& reason,

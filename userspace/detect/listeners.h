@@ -3,13 +3,12 @@
 // symptoms it explains.
 #pragma once
 
-#include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "abi/listen.h"
 #include "detect/finding.h"
+#include "detect/reach.h"
 #include "model/window.h"
 
 namespace culprit {
@@ -42,8 +41,7 @@ public:
 
     const std::vector<ListenerFacts>& all() const& { return x_all; }
     void all() const&& = delete; // it would not outlive the loop over it
-    /// The listener in trouble that this end of a flow belongs to, on this host. A listener on
-    /// every address is found by those of its namespace.
+    /// The listener in trouble that this end of a flow belongs to, on this host.
     const ListenerFacts* at(const abi_flow& flow, bool local) const;
     /// The drop at that place is the mark of such a listener.
     bool explains_drop(std::uint32_t netns, const std::string& reason,
@@ -53,10 +51,10 @@ public:
     bool is_backscatter(const abi_flow& flow) const;
 
 private:
-    void add_places(const Window& total);
+    void add_places();
 
     std::vector<ListenerFacts> x_all;
-    std::map<std::string, std::size_t> x_places; // endpoint -> listener in trouble
+    Reach x_reach; // to all of them: one without trouble is no reason to ask another
 };
 
 /// "10.0.0.1:80", "*:80".

@@ -35,20 +35,13 @@ double limit_share(const Window& total, std::uint32_t netns) {
 }
 
 Finding describe(const Window& total, const ClosingGroup& group, double share) {
-    Finding finding{.id = "orphans",
-                    .severity =
-                        share >= threshold::kLimitHigh ? Severity::kCritical : Severity::kWarning};
+    Finding finding = closing_finding("orphans", group, total);
     finding.confidence = 0.9;
-    const Where where = group.where();
-    const std::string peer = where.remote.empty() ? "peers" : address(group.largest, false);
+    add_party(finding.affected, {group.owner, group.largest.netns});
+    finding.severity = share >= threshold::kLimitHigh ? Severity::kCritical : Severity::kWarning;
+    const std::string peer = finding.where.remote.empty() ? "peers" : address(group.largest, false);
     finding.title =
         fmt::format("{} does not take the last data of {} closed connections", peer, group.at_end);
-
-    add_party(finding.affected, {group.owner, group.largest.netns});
-    finding.where = where;
-    finding.first_ns = group.first_ns;
-    finding.count = group.at_end;
-    finding.rate_per_s = per_second(total, double(group.at_end) - double(group.at_begin));
     finding.evidence.push_back(
         {fmt::format("{} sockets without a file hold {} unsent bytes, {} when the run began",
                      group.at_end, group.unsent_bytes, group.at_begin),
@@ -66,7 +59,6 @@ Finding describe(const Window& total, const ClosingGroup& group, double share) {
         {"find out why the peer does not read; the kernel gives up after tcp_orphan_retries",
          in_netns(group.largest.netns, total.names) +
              "ss -tno state fin-wait-1 state last-ack state closing"});
-    finding.verify = verify_in_netns(finding);
     return finding;
 }
 

@@ -14,6 +14,7 @@
 #include "kernel/cgroup.h"
 #include "kernel/features.h"
 #include "util/text.h"
+#include "util/time.h"
 #include "util/unique_fd.h"
 
 namespace culprit {
@@ -83,12 +84,6 @@ bool is_alive(const Stat& stat) {
     return (stat.state != 'Z' && stat.state != 'X') || stat.threads > 1;
 }
 
-std::uint64_t to_ticks(std::uint64_t ns) {
-    static const auto kTickNs =
-        1'000'000'000 / static_cast<std::uint64_t>(std::max(::sysconf(_SC_CLK_TCK), 1L));
-    return ns / kTickNs;
-}
-
 } // namespace
 
 void update(Process& known, const Process& later) {
@@ -119,7 +114,7 @@ std::optional<Process> read_process(const std::string& proc, const ProcessKey& k
     const auto stat = parse_stat(text);
     if (!stat)
         return std::nullopt;
-    return stat->start_ticks == to_ticks(start_ns) && is_alive(*stat) ? found : gone;
+    return stat->start_ticks == to_clock_ticks(start_ns) && is_alive(*stat) ? found : gone;
 }
 
 bool sees_host_processes() {

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -14,6 +13,7 @@
 
 #include "kernel/features.h"
 #include "util/text.h"
+#include "util/time.h"
 
 namespace culprit {
 
@@ -69,13 +69,11 @@ Result<TaskState> read_task_state(std::uint32_t tgid, std::uint64_t start_ns) {
     const auto words = stat_words(*stat);
     if (words.size() <= kStart)
         return fail(Code::kFailed, folder + "/stat has too few fields");
-    const std::uint64_t tick_ns =
-        1'000'000'000 / static_cast<std::uint64_t>(std::max(::sysconf(_SC_CLK_TCK), 1L));
-    if (start_ns / tick_ns != number_of(words[kStart]))
+    if (to_clock_ticks(start_ns) != number_of(words[kStart]))
         return fail(Code::kFailed, fmt::format("process {} is another one by now", tgid));
     const auto limits = read_file(folder + "/limits");
     return TaskState{words[0].front(),
-                     (number_of(words[kUser]) + number_of(words[kSystem])) * tick_ns,
+                     (number_of(words[kUser]) + number_of(words[kSystem])) * clock_tick_ns(),
                      count_files(folder + "/fd"), limits ? soft_limit(*limits) : 0};
 }
 

@@ -170,6 +170,18 @@ std::uint64_t number_at(std::span<const std::byte> record, std::size_t offset, s
     return value;
 }
 
+std::vector<std::string> stack_text(const Field& field, std::span<const std::byte> record,
+                                    const Names& names) {
+    std::vector<std::string> frames;
+    for (std::size_t at = 0; at < field.size; at += 8) {
+        const std::uint64_t address = number_at(record, field.offset + at, 8);
+        if (!address)
+            break;
+        frames.push_back(symbol(address, names));
+    }
+    return frames;
+}
+
 std::string field_text(const Field& field, std::span<const std::byte> record, const Names& names) {
     if (field.type == Type::kText)
         return text_at(record, field);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "abi/event.h"
 #include "kernel/names.h"
@@ -35,7 +36,11 @@ std::string owner_name(const abi_owner& owner,
 /// Unsigned value of 1, 2, 4 or 8 bytes.
 std::uint64_t number_at(std::span<const std::byte> record, std::size_t offset, std::size_t size);
 
-/// A field other than flow, owner and histogram.
+/// The frames of a stack by name, innermost first.
+std::vector<std::string> stack_text(const Field& field, std::span<const std::byte> record,
+                                    const Names& names);
+
+/// A field other than flow, owner, histogram and stack.
 std::string field_text(const Field& field, std::span<const std::byte> record, const Names& names);
 
 } // namespace culprit

@@ -142,6 +142,7 @@ bool put_field(std::span<std::byte> record, const Field& field, const Json& from
     case Type::kText:
         return put_text(record, field.offset, field.size, from.get<std::string>());
     case Type::kHistogram:
+    case Type::kStack:
         if (from.size() * 8 > field.size)
             return false;
         for (std::size_t i = 0; i < from.size(); i++) {
@@ -172,6 +173,8 @@ void record_to_json(const Kind& kind, std::span<const std::byte> record, const N
             owner_json(value_at<abi_owner>(record, field.offset), names, into);
         } else if (field.type == Type::kHistogram) {
             into[field.name] = words_json(record, field);
+        } else if (field.type == Type::kStack) {
+            into[field.name] = stack_text(field, record, names);
         } else if (is_plain_number(field.type)) {
             into[field.name] = number_at(record, field.offset, field.size);
         } else {
@@ -189,7 +192,7 @@ void record_to_raw_json(const Kind& kind, std::span<const std::byte> record, Jso
             member = raw_flow(value_at<abi_flow>(record, field.offset));
         else if (field.type == Type::kOwner)
             member = raw_owner(value_at<abi_owner>(record, field.offset));
-        else if (field.type == Type::kHistogram)
+        else if (field.type == Type::kHistogram || field.type == Type::kStack)
             member = words_json(record, field);
         else if (field.type == Type::kText)
             member = safe_text(

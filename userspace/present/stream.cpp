@@ -38,6 +38,14 @@ std::string owner_text(const abi_owner& owner, const Names& names) {
                       : " ?";
 }
 
+/// A line per frame, like the kernel's own.
+std::string frames_text(const Field& field, std::span<const std::byte> record, const Names& names) {
+    std::string text;
+    for (const std::string& frame : stack_text(field, record, names))
+        text += "\n    " + safe_once(frame);
+    return text;
+}
+
 std::string value_text(const Field& field, std::span<const std::byte> record, const Names& names) {
     if (field.type == Type::kFlow)
         return flow_text(value_at<abi_flow>(record, field.offset), names);
@@ -45,6 +53,8 @@ std::string value_text(const Field& field, std::span<const std::byte> record, co
         return owner_text(value_at<abi_owner>(record, field.offset), names);
     if (field.type == Type::kHistogram)
         return {}; // totals only
+    if (field.type == Type::kStack)
+        return frames_text(field, record, names);
     const std::string text = field_text(field, record, names);
     if (text.empty() || text == "-" || text == "0")
         return {};

@@ -61,7 +61,27 @@ constexpr Kind kDropTotal = {
     ABI_DROP_TOTAL,     "drop_total", "exact number of drops per reason and place",
     sizeof(drop_total), false,        kTotalFields,
     kTotalKey,          kTotalSums};
-constexpr const Kind* kKinds[] = {&kDrop, &kDropTotal};
+
+constexpr Field kStackFields[] = {
+    CULPRIT_FIELD(drop_stack, flow, Type::kFlow, "the packet's source and destination"),
+    CULPRIT_FIELD(drop_stack, owner, Type::kOwner, "the process whose packet it was"),
+    CULPRIT_FIELD(drop_stack, reason, Type::kDropReason, "the kernel's reason (Linux 5.17)"),
+    CULPRIT_FIELD(drop_stack, location, Type::kSymbol, "where in the kernel"),
+    CULPRIT_FIELD(drop_stack, stack, Type::kStack, "who called it, innermost first"),
+};
+constexpr Part kStackKey[] = {CULPRIT_PART(drop_stack, flow), CULPRIT_PART(drop_stack, reason),
+                              CULPRIT_PART(drop_stack, stack)};
+constexpr Kind kDropStack = {ABI_DROP_STACK,
+                             "drop_stack",
+                             "samples of dropped packets with the kernel's stack",
+                             sizeof(drop_stack),
+                             true,
+                             kStackFields,
+                             kStackKey,
+                             {},
+                             {},
+                             true};
+constexpr const Kind* kKinds[] = {&kDrop, &kDropTotal, &kDropStack};
 
 constexpr Argument kArguments[] = {
     {3, "drop reasons", "this kernel gives no drop reason, only the place"},

@@ -97,6 +97,13 @@ void note_names(const Field& field, std::span<const std::byte> record, LiveNames
             note_routing(netns_of(record), live, into);
         break;
     }
+    case Type::kStack:
+        for (std::size_t at = 0; at < field.size; at += 8) {
+            const auto address = value_at<std::uint64_t>(record, field.offset + at);
+            live.note_symbol(address);
+            copy(live.all().symbols, address, into ? &into->symbols : nullptr);
+        }
+        break;
     case Type::kDropReason:
         copy(live.all().drop_reasons, value_at<std::uint32_t>(record, field.offset),
              into ? &into->drop_reasons : nullptr);

@@ -39,6 +39,7 @@ enum class Type {
     kNetns,     // u32
     kDevice,    // u32 ifindex; the u32 before it is the namespace
     kHistogram, // u64[size / 8], slot i counts values below 2^i us
+    kStack,     // u64[size / 8] kernel addresses, innermost first, up to the first 0
 };
 
 /// One member of a record. Everything about it that anything outside the signal needs to know.
@@ -71,6 +72,7 @@ struct Kind {
     std::span<const Part> key;
     std::span<const Part> sums;
     std::span<const Part> maxima = {};
+    bool on_request = false; // too costly for who did not ask for it by name
 };
 
 /// More arguments than the oldest kernels have, and what they bring.
@@ -87,6 +89,8 @@ struct Hook {
     const char* without; // what is lost when an optional hook is absent
     std::span<const Argument> arguments = {};
     bool probes = false; // lives by probe reads, which lockdown=confidentiality refuses
+    bool alone = false;  // only where nothing is attached, which would know better; such hooks are
+                         // the last ones of their signal
 };
 
 /// Iterators are run, not attached: they cost nothing while nobody asks.

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Thin wrappers over clock_gettime and the calendar.
+// Thin wrappers over clock_gettime, time namespaces and the calendar.
 #include "util/time.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include <fmt/format.h>
 
@@ -21,10 +27,43 @@ std::int64_t read_clock(clockid_t id) {
     return static_cast<std::int64_t>(ts.tv_sec) * kSecond + ts.tv_nsec;
 }
 
+/// Of this process; a process never changes its time namespace but by exec.
+std::int64_t boot_offset_ns() {
+    static const std::int64_t offset = [] {
+        // the file tells of the namespace that children get, which may be another one
+        std::error_code absent;
+        if (std::filesystem::read_symlink("/proc/self/ns/time", absent) !=
+            std::filesystem::read_symlink("/proc/self/ns/time_for_children", absent))
+            return std::int64_t{0};
+        std::ifstream file("/proc/self/timens_offsets");
+        return parse_boot_offset_ns(std::string((std::istreambuf_iterator<char>(file)), {}));
+    }();
+    return offset;
+}
+
 } // namespace
 
 std::uint64_t boot_now_ns() {
-    return static_cast<std::uint64_t>(read_clock(CLOCK_BOOTTIME));
+    return static_cast<std::uint64_t>(read_clock(CLOCK_BOOTTIME) - boot_offset_ns());
+}
+
+std::int64_t parse_boot_offset_ns(std::string_view offsets) {
+    std::istringstream lines{std::string(offsets)};
+    std::string clock;
+    for (std::int64_t seconds = 0, ns = 0; lines >> clock >> seconds >> ns;)
+        if (clock == "boottime")
+            return seconds * kSecond + ns;
+    return 0;
+}
+
+std::uint64_t clock_tick_ns() {
+    static const auto length =
+        static_cast<std::uint64_t>(kSecond / std::max(::sysconf(_SC_CLK_TCK), 1L));
+    return length;
+}
+
+std::uint64_t to_clock_ticks(std::uint64_t boot_ns) {
+    return (boot_ns + static_cast<std::uint64_t>(boot_offset_ns())) / clock_tick_ns();
 }
 
 std::uint32_t tick_ns() {
@@ -35,7 +74,7 @@ std::uint32_t tick_ns() {
 }
 
 std::int64_t wall_offset_ns() {
-    return read_clock(CLOCK_REALTIME) - read_clock(CLOCK_BOOTTIME);
+    return read_clock(CLOCK_REALTIME) - static_cast<std::int64_t>(boot_now_ns());
 }
 
 std::string rfc3339(std::int64_t wall_ns) {
