@@ -37,14 +37,14 @@ struct inet_connection_sock___v7_0 {
 };
 
 /* What a task entered the kernel with, on each architecture. */
-struct pt_regs___x86 {
+struct pt_regs___on_x86 {
 	unsigned long r8;
 	unsigned long si;
 	unsigned long di;
 	unsigned long orig_ax;
 };
 
-struct pt_regs___arm64 {
+struct pt_regs___on_arm64 {
 	struct {
 		u64 regs[31];
 	};

@@ -69,15 +69,15 @@ static __always_inline bool syscall_of_current(struct syscall *call)
 		return false;
 	regs = (void *)bpf_task_pt_regs(task);
 	call->task = task;
-	if (bpf_core_field_exists(struct pt_regs___x86, orig_ax)) {
-		struct pt_regs___x86 *x86 = regs;
+	if (bpf_core_field_exists(struct pt_regs___on_x86, orig_ax)) {
+		struct pt_regs___on_x86 *x86 = regs;
 
 		call->number = x86->orig_ax;
 		call->fd = x86->di;
 		call->second = x86->si;
 		call->address = x86->r8;
 	} else {
-		struct pt_regs___arm64 *arm64 = regs;
+		struct pt_regs___on_arm64 *arm64 = regs;
 
 		call->number = arm64->syscallno;
 		call->fd = arm64->orig_x0;

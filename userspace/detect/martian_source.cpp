@@ -12,14 +12,14 @@ namespace culprit {
 
 namespace {
 
-std::string what(const std::string& reason) {
+const char* what(const std::string& reason) {
     if (reason == "IP_LOCAL_SOURCE")
-        return "this host's own address";
+        return "from this host's own address";
     if (reason == "IP_LOCALNET")
-        return "loopback addresses";
+        return "with a loopback address";
     if (reason == "IP_INVALID_SOURCE")
-        return "an impossible source";
-    return "an impossible source or to an impossible destination";
+        return "from an impossible source";
+    return "with impossible addresses";
 }
 
 } // namespace
@@ -31,8 +31,8 @@ std::vector<Finding> detect_martian_source(const Facts& facts) {
         const std::string dev = device(drops.at.netns, drops.main_device(), names);
         const std::string source = main_source(drops);
         DropStory story{.id = "martian-source", .layer = Layer::kNetwork};
-        story.title = fmt::format("{} receives packets from {}{}", dev, what(drops.reason),
-                                  source.empty() ? "" : " (" + source + ")");
+        story.title = fmt::format("{} receives packets {}{}", dev, what(drops.reason),
+                                  source.empty() ? "" : " (source " + source + ")");
         story.needed = is_awaited(drops) || is_much(drops, facts.total);
         story.advice = {
             {"find the sender by its hardware address: a host with the same address, a loop, or a "

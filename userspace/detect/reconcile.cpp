@@ -57,12 +57,15 @@ void add_input_errors(const Window& total, Sums& sums) {
     }
 }
 
-/// The kernel counts a call without a route, and a packet that it makes itself and drops for want
-/// of one; of IPv4 (IPv6 counts elsewhere).
+/// The kernel counts a call without a route, and a packet of its own that it drops for want of one:
+/// so do segments of connections. Of IPv4; IPv6 counts elsewhere.
 void add_routes(const Window& total, Sums& sums) {
-    for (const auto& [row, info] : total.rows<route_total>(ABI_ROUTE_TOTAL))
-        if (row.via != ABI_ROUTE_RECEIVED && row.flow.family == AF_INET && row.error == ENETUNREACH)
+    for (const auto& [row, info] : total.rows<route_total>(ABI_ROUTE_TOTAL)) {
+        const bool segment = row.via == ABI_ROUTE_SEND && row.flow.protocol == IPPROTO_TCP;
+        if (row.via != ABI_ROUTE_RECEIVED && !segment && row.flow.family == AF_INET &&
+            row.error == ENETUNREACH)
             sums[row.flow.netns][counter("Ip.OutNoRoutes")] += row.failed;
+    }
     constexpr std::uint16_t kIp = 0x0800;
     for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
         if (drop.ethertype != kIp && drop.ethertype)
@@ -76,6 +79,11 @@ void add_routes(const Window& total, Sums& sums) {
             sums[drop.netns][counter("TcpExt.IPReversePathFilter")] += drop.packets;
         else if (reason == "IP_INADDRERRORS")
             sums[drop.netns][counter("Ip.InAddrErrors")] += drop.packets;
+    }
+    // what a rule refuses looks like no route, and is not counted
+    for (const auto& [netns, counters] : total.counters) {
+        std::uint64_t& sum = sums[netns][counter("Ip.OutNoRoutes")];
+        sum = std::min(sum, counters.growth[counter("Ip.OutNoRoutes")]);
     }
 }
 

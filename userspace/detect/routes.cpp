@@ -107,19 +107,29 @@ bool covers(const Refusal& refusal, const abi_flow& flow) {
     return true;
 }
 
+/// The most special refusal of that destination among those that fit.
+template <typename Fits>
+const Refusal* covering(const Routing& routing, const abi_flow& flow, const Fits& fits) {
+    const Refusal* best = nullptr;
+    for (const Refusal& one : routing.refusals)
+        if (fits(one) && covers(one, flow) && (!best || one.length >= best->length))
+            best = &one;
+    return best;
+}
+
+const Refusal* covering(const Routing& routing, const abi_flow& flow) {
+    return covering(routing, flow, [](const Refusal&) { return true; });
+}
+
 /// The route that refuses that destination with that answer. A rule refuses without a lookup, so
 /// all that is known of it is that nothing was found.
 const Refusal* refusal_for(const Window& total, const abi_flow& flow, Refused why) {
     const Routing* routing = routing_of(total, flow.netns);
-    const Refusal* best = nullptr;
     if (!routing)
-        return best;
-    for (const Refusal& one : routing->refusals) {
-        const bool fits = one.rule ? why == Refused::kNoRoute : refused_by(one) == why;
-        if (fits && covers(one, flow) && (!best || one.length >= best->length))
-            best = &one;
-    }
-    return best;
+        return nullptr;
+    return covering(*routing, flow, [&](const Refusal& one) {
+        return one.rule ? why == Refused::kNoRoute : refused_by(one) == why;
+    });
 }
 
 /// What the lookups of received packets answered, by destination.
@@ -138,6 +148,11 @@ Refused why_dropped(const DropFacts& drops, const std::map<std::string, Refused>
     for (const auto& [sample, info] : drops.samples)
         if (const auto it = answered.find(address(sample.flow, false)); it != answered.end())
             return it->second;
+    // what this host sends itself is dropped for one reason, whatever the route says
+    if (drops.reason == "IP_OUTNOROUTES")
+        for (const auto& [sample, info] : drops.samples)
+            if (const Refusal* refusal = routing ? covering(*routing, sample.flow) : nullptr)
+                return refused_by(*refusal);
     if (drops.reason == "IP_INNOROUTES" || drops.reason == "IP_OUTNOROUTES")
         return Refused::kNoRoute;
     // kernels without reasons

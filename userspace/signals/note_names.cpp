@@ -11,9 +11,10 @@ namespace culprit {
 namespace {
 
 /// Where packets are dropped that no route takes, or that came from where no route leads to.
-constexpr std::array<std::string_view, 9> kRoutingPlaces = {
-    "ip_error",        "ip_rcv_finish_core", "ip_rcv_finish", "ip_forward",     "ip6_forward",
-    "ip6_pkt_discard", "ip6_pkt_prohibit",   "ip6_pkt_drop",  "dst_discard_out"};
+constexpr std::array<std::string_view, 11> kRoutingPlaces = {
+    "ip_error",        "ip_rcv_finish_core", "ip_rcv_finish",  "ip_forward",
+    "ip6_forward",     "ip6_pkt_discard",    "ip6_pkt_drop",   "ip6_pkt_prohibit",
+    "__ip_queue_xmit", "ip_queue_xmit",      "dst_discard_out"};
 
 template <typename Map, typename Key>
 void copy(const Map& from, const Key& key, Map* into) {
