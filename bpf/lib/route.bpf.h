@@ -158,7 +158,9 @@ static __always_inline void decide(struct route_event *event, const struct looku
 			here->event.table = event->table;
 			return;
 		}
-		if (here->lookup)
+		/* the second try of IPv6 stands for both */
+		if (here->lookup &&
+		    !(same && is_zero(here->event.flow.local) && !is_zero(event->flow.local)))
 			tell(&here->event);
 		here->lookup = lookup->at;
 		here->since_ns = bpf_ktime_get_boot_ns();

@@ -20,10 +20,14 @@ struct Judged {
     int status = 0;
 };
 
-/// A process in that namespace while culprit watches all.
+/// A process in that namespace while culprit watches all, or one namespace only: what others do on
+/// this host is no matter where nothing is to be found.
 template <typename Work>
-Judged judge_while(const Side& side, pid_t* pid, const Work& work) {
-    Culprit culprit = diagnose({"--for", "7s"});
+Judged judge_while(const Side& side, pid_t* pid, const Work& work, const Side* only = nullptr) {
+    Culprit::Arguments arguments = {"--for", "7s"};
+    if (only)
+        arguments.insert(arguments.end(), {"--netns", only->netns()});
+    Culprit culprit = diagnose(arguments);
     culprit.wait_until_watching();
     Child caller(side.path(), "ct-caller", [&](const Tell&) {
         work();
@@ -34,15 +38,6 @@ Judged judge_while(const Side& side, pid_t* pid, const Work& work) {
     CHECK(caller.wait() == 0);
     const int status = culprit.wait();
     return {Json::parse(culprit.out()), status};
-}
-
-/// A finding worth a warning about one of the sides.
-std::string loud_about(const Json& verdict, const std::vector<const Side*>& sides) {
-    for (const Json& finding : verdict["findings"])
-        for (const Side* side : sides)
-            if (finding["severity"] != "info" && finding["where"]["netns"] == side->inum())
-                return finding.dump(1);
-    return "";
 }
 
 std::optional<Json> loud(const Json& verdict, const std::string& id, const Side& side) {
@@ -146,19 +141,21 @@ TEST_CASE("IPv6 tried first on a host that has IPv4 only is healthy", "[routing_
         try_connect(kNowhere6, echo.port(), 1);
         short_connections(ns.b.v4, echo.port(), 1);
     };
-    const auto [verdict, status] = judge_while(ns.a, nullptr, [&] {
-        for (int i = 0; i < 60; i++, pause_ms(20))
-            eyeballs();
-        for (int i = 0; i < 30; i++) { // each time another process
-            Child one("", "ct-short", [&](const Tell&) {
+    const auto [verdict, status] = judge_while(
+        ns.a, nullptr,
+        [&] {
+            for (int i = 0; i < 60; i++, pause_ms(20))
                 eyeballs();
-                return 0;
-            });
-            one.wait();
-        }
-    });
+            for (int i = 0; i < 30; i++) { // each time another process
+                Child one("", "ct-short", [&](const Tell&) {
+                    eyeballs();
+                    return 0;
+                });
+                one.wait();
+            }
+        },
+        &ns.a);
     INFO(verdict.dump(1).substr(0, 8000));
-    CHECK(loud_about(verdict, {&ns.a, &ns.b}).empty());
     CHECK(status == 0);
 }
 
@@ -166,27 +163,32 @@ TEST_CASE("datagram sockets connected only to see which address would do are hea
           "[routing_test]") {
     const WiredNs ns;
     const Server echo(ns.b, "ct-echo", Serve::kEcho, ns.b.v4);
-    const auto [verdict, status] = judge_while(ns.a, nullptr, [&] {
-        for (int i = 0; i < 60; i++, pause_ms(20)) {
-            for (const char* host : {kNowhere6, kNowhere4}) {
-                const UniqueFd fd = make_socket(host, SOCK_DGRAM, 1);
-                const Address to = address_of(host, echo.port());
-                (void)::connect(fd.get(), to.get(), to.size);
+    const auto [verdict, status] = judge_while(
+        ns.a, nullptr,
+        [&] {
+            for (int i = 0; i < 60; i++, pause_ms(20)) {
+                for (const char* host : {kNowhere6, kNowhere4}) {
+                    const UniqueFd fd = make_socket(host, SOCK_DGRAM, 1);
+                    const Address to = address_of(host, echo.port());
+                    (void)::connect(fd.get(), to.get(), to.size);
+                }
+                short_connections(ns.b.v4, echo.port(), 1);
             }
-            short_connections(ns.b.v4, echo.port(), 1);
-        }
-    });
+        },
+        &ns.a);
     INFO(verdict.dump(1).substr(0, 8000));
-    CHECK(loud_about(verdict, {&ns.a, &ns.b}).empty());
     CHECK(status == 0);
 }
 
 TEST_CASE("one call without a route now and then is healthy", "[routing_test]") {
     const WiredNs ns;
-    const auto [verdict, status] = judge_while(ns.a, nullptr, [] {
-        for (int i = 0; i < 3; i++, pause_ms(500))
-            try_connect(kNowhere4, kPort, 1);
-    });
+    const auto [verdict, status] = judge_while(
+        ns.a, nullptr,
+        [] {
+            for (int i = 0; i < 3; i++, pause_ms(500))
+                try_connect(kNowhere4, kPort, 1);
+        },
+        &ns.a);
     INFO(verdict.dump(1).substr(0, 8000));
     CHECK(status == 0);
 }
@@ -261,12 +263,14 @@ TEST_CASE("forged packets that the reverse path filter keeps away are healthy", 
     const WiredNs ns;
     const Server echo(ns.b, "ct-echo", Serve::kEcho, ns.b.v4);
     ns.b.shell("sysctl -qw net.ipv4.conf.to-a.rp_filter=1");
-    const auto [verdict, status] = judge_while(ns.a, nullptr, [&] {
-        short_connections(ns.b.v4, echo.port(), 500);
-        send_forged("203.0.113.5", ns.b.v4, 60);
-    });
+    const auto [verdict, status] = judge_while(
+        ns.a, nullptr,
+        [&] {
+            short_connections(ns.b.v4, echo.port(), 500);
+            send_forged("203.0.113.5", ns.b.v4, 60);
+        },
+        &ns.b);
     INFO(verdict.dump(1).substr(0, 8000));
-    CHECK(loud_about(verdict, {&ns.a, &ns.b}).empty());
     CHECK(status == 0);
 }
 
@@ -288,9 +292,8 @@ TEST_CASE("strays to a broadcast address of another network are healthy", "[rout
     const WiredNs ns;
     ns.a.shell("ip route add 203.0.113.255 dev to-b && "
                "ip neigh replace 203.0.113.255 lladdr ff:ff:ff:ff:ff:ff dev to-b");
-    const auto [verdict, status] =
-        judge_while(ns.a, nullptr, [] { send_udp("203.0.113.255", 137, 300, 50); });
+    const auto [verdict, status] = judge_while(
+        ns.a, nullptr, [] { send_udp("203.0.113.255", 137, 300, 50); }, &ns.b);
     INFO(verdict.dump(1).substr(0, 8000));
-    CHECK(loud_about(verdict, {&ns.a, &ns.b}).empty());
     CHECK(status == 0);
 }
