@@ -8,10 +8,15 @@ struct netdev_queue;
 
 struct net_device {
 	int ifindex;
+	unsigned int mtu;
 	possible_net_t nd_net;
 	unsigned long state;
 	struct netdev_queue *_tx;
 	const unsigned char *dev_addr;
+};
+
+struct dst_entry {
+	struct net_device *dev;
 };
 
 struct sk_buff {

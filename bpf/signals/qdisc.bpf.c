@@ -2,6 +2,7 @@
 /* How long do packets wait in this host's egress queues, and how full are those? */
 #include "vmlinux.h"
 
+#include "datagram.bpf.h"
 #include "filter.bpf.h"
 #include "share.bpf.h"
 
@@ -137,7 +138,7 @@ queue_of(struct abi_ledger *ledger, const struct qdisc_key *key, const struct Qd
 }
 
 static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff *skb,
-				 const struct sock *sk, const struct qdisc_key *key,
+				 struct sock *sk, const struct qdisc_key *key,
 				 const struct qdisc_value *value, const struct Qdisc *qdisc,
 				 __u64 sojourn)
 {
@@ -147,8 +148,7 @@ static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff
 	flow_from_skb(&event.flow, &packet, skb);
 	event.flow.netns = key->netns;
 	event.flow.ifindex = key->ifindex;
-	if (sk)
-		owner_from_sock(&event.owner, sk, false);
+	owner_from_packet_sock(&event.owner, sk, false);
 	if (!record_matches(ledger, &event.flow, &event.owner))
 		return;
 	event.sojourn_ns = sojourn;
@@ -167,7 +167,7 @@ static __always_inline void timed(const struct Qdisc *qdisc, const struct netdev
 	__u64 sojourn = bpf_ktime_get_boot_ns() - stamp->when_ns, interval;
 	struct net_device *dev = txq->dev;
 	/* before the paths part: the verifier pays for each load of a pointer on each path */
-	const struct sock *sk = sock_of_skb(skb);
+	struct sock *sk = sock_of_skb(skb);
 	struct qdisc_key key = { .handle = qdisc->handle, .parent = qdisc->parent };
 	struct qdisc_value *value;
 	struct net *net;

@@ -15,7 +15,9 @@
 
 #include "abi/connection.h"
 #include "abi/drop.h"
+#include "abi/firewall.h"
 #include "abi/link.h"
+#include "abi/icmp.h"
 #include "abi/listen.h"
 #include "abi/nic.h"
 #include "abi/qdisc.h"
@@ -58,6 +60,10 @@ inline constexpr std::uint32_t kKindOf<nic_event> = ABI_NIC;
 template <>
 inline constexpr std::uint32_t kKindOf<nic_total> = ABI_NIC_TOTAL;
 template <>
+inline constexpr std::uint32_t kKindOf<icmp_event> = ABI_ICMP;
+template <>
+inline constexpr std::uint32_t kKindOf<icmp_total> = ABI_ICMP_TOTAL;
+template <>
 inline constexpr std::uint32_t kKindOf<socket_info> = ABI_SOCKET;
 template <>
 inline constexpr std::uint32_t kKindOf<listen_event> = ABI_LISTEN;
@@ -66,11 +72,15 @@ inline constexpr std::uint32_t kKindOf<listen_total> = ABI_LISTEN_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_total> = ABI_SOCKET_TOTAL;
 template <>
+inline constexpr std::uint32_t kKindOf<receiver_total> = ABI_RECEIVER_TOTAL;
+template <>
 inline constexpr std::uint32_t kKindOf<link_event> = ABI_LINK;
 template <>
 inline constexpr std::uint32_t kKindOf<link_total> = ABI_LINK_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<link_stat> = ABI_LINK_STAT;
+template <>
+inline constexpr std::uint32_t kKindOf<rule_total> = ABI_RULE_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>

@@ -141,7 +141,7 @@ TEST_CASE("interfaces come with the faulty one first", "[show_text_test]") {
                      .speed_mbit = 1000,
                      .duplex = 0}};
     const std::string text = text_of(report);
-    has(text, "e\\x0ath0  -     up     1G half");
+    has(text, "e\\x0ath0 -    up      1G half");
     has(text, "2 of 3 rx_crc");
     CHECK(text.find("th0") < text.find("lo "));
     const Json json = Json::parse(inventory_json(report));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The detectors, and the order of what they found. Causes leave out of their symptoms by joining
 // flows (flows.h, listeners.h): what local-drop explains, packet-loss and connect-timeout do not
-// report; what a listener in trouble explains, none of these three reports.
+// report; what a listener in trouble explains, none of these three reports. Connections that stand
+// still because their packets are too big (mtu.h) are no packet-loss, destinations that ICMP says
+// are out of reach (unreachable.h) no connect-timeout.
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -23,9 +25,16 @@ constexpr std::array kDetectors = {
     Entry{"nic-errors", detect_nic_errors},
     Entry{"mtu-mismatch", detect_mtu_mismatch},
     Entry{"vlan-mismatch", detect_vlan_mismatch},
+    Entry{"mtu-blackhole", detect_mtu_blackhole},
+    Entry{"ttl-exceeded", detect_ttl_exceeded},
+    Entry{"host-unreachable", detect_host_unreachable},
+    Entry{"reassembly-failure", detect_reassembly_failure},
     Entry{"qdisc-drop", detect_qdisc_drop},
     Entry{"qdisc-latency", detect_qdisc_latency},
     Entry{"local-drop", detect_local_drop},
+    Entry{"firewall-drop", detect_firewall_drop},
+    Entry{"firewall-reject", detect_firewall_reject},
+    Entry{"conntrack-full", detect_conntrack_full},
     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused},
     Entry{"connect-timeout", detect_connect_timeout},
@@ -39,6 +48,10 @@ constexpr std::array kDetectors = {
     Entry{"listen-overflow", detect_listen_overflow},
     Entry{"syn-flood", detect_syn_flood},
     Entry{"fd-exhaustion", detect_fd_exhaustion},
+    Entry{"udp-rcvbuf-overflow", detect_udp_rcvbuf_overflow},
+    Entry{"udp-port-unreachable", detect_udp_port_unreachable},
+    Entry{"rcvbuf-prune", detect_rcvbuf_prune},
+    Entry{"csum-errors", detect_csum_errors},
 };
 
 /// A finding that another one of the same namespace explains.

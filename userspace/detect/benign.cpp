@@ -82,6 +82,12 @@ constexpr std::array kBenign = {
     Benign{"NOT_SPECIFIED", "ndisc_router_discovery", "a router advertisement, done with"},
 };
 
+/// Not normal life although a line above fits: somebody may go on sending to a port that is closed.
+/// Datagrams have no reset that would tell of it.
+bool is_told(std::string_view reason, std::string_view function) {
+    return reason == "NO_SOCKET" && (function.starts_with("__udp") || function.starts_with("udp"));
+}
+
 /// "tcp_v4_rcv.isra.0+0x85" -> "tcp_v4_rcv"
 std::string_view function_of(std::string_view symbol) {
     return symbol.substr(0, symbol.find_first_of("+."));
@@ -97,6 +103,8 @@ std::string_view benign_drop(std::string_view reason, std::string_view symbol, b
     // a kernel without reasons says nothing: judged by the place alone, like "no reason given"
     const std::string_view given = reason.empty() || reason == "-" ? "NOT_SPECIFIED" : reason;
     const std::string_view function = function_of(symbol);
+    if (is_told(given, function))
+        return {};
     for (const Benign& benign : kBenign)
         if ((benign.reason == "*" || benign.reason == given) &&
             (benign.function == "*" || benign.function == function) && !(benign.untagged && tagged))

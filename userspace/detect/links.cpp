@@ -26,6 +26,14 @@ std::uint64_t frame_bytes(const Row<drop_event>& sample) {
     return sample.info.count ? sample.record.bytes / sample.info.count : 0;
 }
 
+/// The kernel greets every network by itself: group membership and neighbour discovery (MLD has a
+/// hop-by-hop header, protocol 0). ARP goes out because somebody has a packet to send.
+bool is_wanted(const drop_total& drop) {
+    constexpr std::uint16_t kArp = 0x0806;
+    return drop.ethertype == kArp ||
+           (drop.protocol && drop.protocol != IPPROTO_IGMP && drop.protocol != IPPROTO_ICMPV6);
+}
+
 std::string_view function_of(std::string_view symbol) {
     return symbol.substr(0, symbol.find_first_of("+."));
 }
@@ -128,8 +136,9 @@ void Links::add_drops(const Window& total) {
                                                                                   : nullptr;
     };
     for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL))
-        if (LinkFacts* link = stopped_at(drop.netns, drop.ifindex, drop.reason, drop.location))
-            link->dropped += drop.packets;
+        if (is_wanted(drop))
+            if (LinkFacts* link = stopped_at(drop.netns, drop.ifindex, drop.reason, drop.location))
+                link->dropped += drop.packets;
     std::map<std::string, LinkFacts*> lost; // conversation -> device
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP)) {
         LinkFacts* link =
@@ -193,8 +202,10 @@ std::uint64_t longest_frame(const DropFacts& drops) {
 bool frames_too_long(const DropFacts& drops, const Links& links) {
     constexpr std::uint64_t kSmall = 576; // every IPv4 link takes that much (RFC 791)
     const LinkFacts* from = links.at(drops.at.netns, drops.main_device());
+    // between equals no frame is too long; large segments pass, but not to an end that is down
     if (from && from->peer)
-        return longest_frame(drops) > from->peer->sum.mtu + kFrameRoom;
+        return from->peer->sum.mtu < from->sum.mtu &&
+               longest_frame(drops) > from->peer->sum.mtu + kFrameRoom;
     const bool all = std::ranges::all_of(
         drops.samples, [](const auto& sample) { return frame_bytes(sample) > kSmall; });
     return !drops.samples.empty() && all && !(from && from->downs());

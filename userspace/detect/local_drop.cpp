@@ -15,9 +15,6 @@ namespace {
 Advice advice_for(const std::string& reason, const std::string& function, std::uint32_t netns_id,
                   const Names& names) {
     const std::string in = in_netns(netns_id, names);
-    if (reason == "NETFILTER_DROP")
-        return {"find the rule that drops it; counters of the rules tell which one",
-                in + "nft -a list ruleset"};
     if (reason.starts_with("TC_"))
         return {"a tc filter or program drops it; statistics tell which one",
                 in + "tc -s filter show dev DEVICE ingress"};

@@ -3,7 +3,7 @@
 // again, less those the receiver reports as duplicates (DSACK, RFC 2883: sent again for nothing),
 // less those of flows seen dropped on this host; against all segments sent. Looks alike: reordering
 // and probes into a closed window (all DSACKed), local drops, handshakes that repeat
-// (connect-timeout).
+// (connect-timeout), segments too big for the path (mtu-blackhole).
 #include <algorithm>
 #include <array>
 #include <map>
@@ -13,6 +13,7 @@
 #include "detect/finding.h"
 #include "detect/flows.h"
 #include "detect/listeners.h"
+#include "detect/mtu.h"
 #include "detect/queues.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
@@ -48,12 +49,13 @@ std::map<Key, Loser> collect(const Window& total, std::map<std::uint32_t, NetnsL
     std::map<Key, Loser> losers;
     const LocalDrops drops = find_local_drops(total);
     const Listeners listeners(total);
+    const MtuHoles holes(total);
     for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT)) {
         if (!again.segs || is_handshake(again.type))
             continue;
         netns[again.flow.netns].segs += again.segs;
         // the final ACK of a handshake that a full accept queue drops makes its client repeat data
-        if (drops.of(again.flow) || listeners.at(again.flow, false))
+        if (drops.of(again.flow) || listeners.at(again.flow, false) || holes.explains(again.flow))
             continue;
         Loser& loser = losers[{again.flow.netns, again.owner.tgid, again.owner.start_ns}];
         loser.party = {again.owner, again.flow.netns};

@@ -285,7 +285,9 @@ std::string errors_text(const LinkInfo& link) {
 
 Cells link_cells(const LinkInfo& link) {
     return {safe_text(link.name),
-            link.loopback ? "loopback" : safe_text(link.type),
+            link.loopback       ? "loopback"
+            : link.type.empty() ? "-"
+                                : safe_text(link.type),
             operstate(link),
             speed_text(link),
             number(link.mtu),

@@ -19,6 +19,7 @@ public:
     /// The user's filter: of other namespaces nothing is read.
     void look_only_in(std::uint32_t netns) { x_only = netns; }
 
+    void see(std::span<const std::byte> record, const Names& names);
     void read_host(std::uint64_t now_ns, const RecordSink& sink, std::vector<SignalStatus>& status);
     void read_netns(std::uint32_t netns, std::uint64_t now_ns, const RecordSink& sink,
                     std::vector<SignalStatus>& status);
