@@ -144,6 +144,14 @@ std::vector<std::byte> a_listen() {
     return copy(record);
 }
 
+std::vector<std::byte> a_route() {
+    auto record = with_ends<route_event>();
+    record.error = ENETUNREACH;
+    record.table = 254;
+    record.via = ABI_ROUTE_CONNECT;
+    return copy(record);
+}
+
 /// Empty when nobody wrote a record for a new kind yet.
 std::vector<std::byte> fixed_record(const Kind& kind) {
     switch (kind.id) {
@@ -165,6 +173,8 @@ std::vector<std::byte> fixed_record(const Kind& kind) {
         return a_nic();
     case ABI_LISTEN:
         return a_listen();
+    case ABI_ROUTE:
+        return a_route();
     default:
         return {};
     }
