@@ -172,6 +172,14 @@ std::vector<std::byte> an_icmp() {
     return copy(record);
 }
 
+std::vector<std::byte> a_route() {
+    auto record = with_ends<route_event>();
+    record.error = ENETUNREACH;
+    record.table = 254;
+    record.via = ABI_ROUTE_CONNECT;
+    return copy(record);
+}
+
 /// Empty when nobody wrote a record for a new kind yet.
 std::vector<std::byte> fixed_record(const Kind& kind) {
     switch (kind.id) {
@@ -197,6 +205,8 @@ std::vector<std::byte> fixed_record(const Kind& kind) {
         return a_link();
     case ABI_ICMP:
         return an_icmp();
+    case ABI_ROUTE:
+        return a_route();
     default:
         return {};
     }
