@@ -77,6 +77,12 @@ std::vector<std::byte> a_retransmit() {
     record.tcp_state = 1;
     record.ca_state = 4;
     record.attempts = 3;
+    record.acked_bytes = 700;
+    record.acked_segs = 2;
+    record.sacked_segs = 1;
+    record.heard_ns = 3600 * kSecondNs;
+    record.mss = 1448;
+    record.soft_error = 113;
     record.srtt_us = 45'000;
     record.cwnd = 1;
     return copy(record);
@@ -144,6 +150,28 @@ std::vector<std::byte> a_listen() {
     return copy(record);
 }
 
+std::vector<std::byte> a_link() {
+    auto record = make<link_event>(kWhen, 1);
+    record.netns = kNetns;
+    record.ifindex = 2;
+    record.type = ABI_LINK_OFF;
+    record.owner = process("ip", 4242);
+    return copy(record);
+}
+
+std::vector<std::byte> an_icmp() {
+    auto record = with_ends<icmp_event>();
+    record.bytes = 1500;
+    record.out_netns = kNetns;
+    record.out_ifindex = 3;
+    record.mtu = 1300;
+    record.direction = ABI_SENT;
+    record.type = 3;
+    record.code = 4;
+    record.path = ABI_PATH_FORWARD;
+    return copy(record);
+}
+
 std::vector<std::byte> a_route() {
     auto record = with_ends<route_event>();
     record.error = ENETUNREACH;
@@ -173,6 +201,10 @@ std::vector<std::byte> fixed_record(const Kind& kind) {
         return a_nic();
     case ABI_LISTEN:
         return a_listen();
+    case ABI_LINK:
+        return a_link();
+    case ABI_ICMP:
+        return an_icmp();
     case ABI_ROUTE:
         return a_route();
     default:

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The detectors, and the order of what they found. Causes leave out of their symptoms by joining
 // flows (flows.h, listeners.h): what local-drop explains, packet-loss and connect-timeout do not
-// report; what a listener in trouble explains, none of these three reports.
+// report; what a listener in trouble explains, none of these three reports. Connections that stand
+// still because their packets are too big (mtu.h) are no packet-loss, destinations that ICMP says
+// are out of reach (unreachable.h) no connect-timeout.
 #include <algorithm>
 #include <array>
-#include <set>
 #include <string_view>
 
 #include "detect/finding.h"
@@ -19,12 +20,26 @@ struct Entry {
 };
 
 constexpr std::array kDetectors = {
+    Entry{"link-down", detect_link_down},
+    Entry{"link-flap", detect_link_flap},
+    Entry{"nic-errors", detect_nic_errors},
+    Entry{"mtu-mismatch", detect_mtu_mismatch},
+    Entry{"vlan-mismatch", detect_vlan_mismatch},
+    Entry{"mtu-blackhole", detect_mtu_blackhole},
+    Entry{"ttl-exceeded", detect_ttl_exceeded},
+    Entry{"host-unreachable", detect_host_unreachable},
+    Entry{"reassembly-failure", detect_reassembly_failure},
+    Entry{"qdisc-drop", detect_qdisc_drop},
+    Entry{"qdisc-latency", detect_qdisc_latency},
     Entry{"no-route", detect_no_route},
     Entry{"blackhole-route", detect_blackhole_route},
     Entry{"forwarding-disabled", detect_forwarding_disabled},
     Entry{"rp-filter-drop", detect_rp_filter_drop},
     Entry{"martian-source", detect_martian_source},
     Entry{"local-drop", detect_local_drop},
+    Entry{"firewall-drop", detect_firewall_drop},
+    Entry{"firewall-reject", detect_firewall_reject},
+    Entry{"conntrack-full", detect_conntrack_full},
     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused},
     Entry{"connect-timeout", detect_connect_timeout},
@@ -38,22 +53,44 @@ constexpr std::array kDetectors = {
     Entry{"listen-overflow", detect_listen_overflow},
     Entry{"syn-flood", detect_syn_flood},
     Entry{"fd-exhaustion", detect_fd_exhaustion},
+    Entry{"udp-rcvbuf-overflow", detect_udp_rcvbuf_overflow},
+    Entry{"udp-port-unreachable", detect_udp_port_unreachable},
+    Entry{"rcvbuf-prune", detect_rcvbuf_prune},
+    Entry{"csum-errors", detect_csum_errors},
 };
 
 /// A finding that another one of the same namespace explains.
 struct Explained {
     std::string_view symptom, cause;
+    bool same_device = false; // only then
 };
-constexpr Explained kExplained[] = {{"time-wait-growth", "tw-overflow"}};
+constexpr Explained kExplained[] = {
+    {"time-wait-growth", "tw-overflow"},  {"local-drop", "link-flap", true},
+    {"local-drop", "link-down", true},    {"qdisc-drop", "link-flap", true},
+    {"qdisc-drop", "link-down", true},    {"neigh-failure", "link-flap"},
+    {"neigh-failure", "link-down", true}, {"no-route", "link-flap"},
+    {"packet-loss", "link-flap"},         {"connect-timeout", "link-flap"},
+    {"packet-loss", "nic-errors"},
+};
+
+bool explains(const Finding& cause, const Finding& symptom) {
+    // what is only worth knowing excuses nothing that hurts
+    if (cause.severity == Severity::kInfo && symptom.severity != Severity::kInfo)
+        return false;
+    const bool here = cause.where.netns == symptom.where.netns ||
+                      (cause.reaches && cause.reaches == symptom.where.netns);
+    return here && std::ranges::any_of(kExplained, [&](const Explained& pair) {
+               return pair.symptom == symptom.id && pair.cause == cause.id &&
+                      (!pair.same_device || symptom.where.device == cause.where.device ||
+                       symptom.where.netns == cause.reaches);
+           });
+}
 
 void leave_out_explained(std::vector<Finding>& all) {
-    std::set<std::pair<std::string_view, std::uint32_t>> explained;
-    for (const Finding& cause : all)
-        for (const Explained& pair : kExplained)
-            if (cause.id == pair.cause)
-                explained.emplace(pair.symptom, cause.where.netns);
-    std::erase_if(all, [&](const Finding& finding) {
-        return explained.contains({finding.id, finding.where.netns});
+    const std::vector<Finding> causes = all;
+    std::erase_if(all, [&](const Finding& symptom) {
+        return std::ranges::any_of(causes,
+                                   [&](const Finding& cause) { return explains(cause, symptom); });
     });
 }
 
