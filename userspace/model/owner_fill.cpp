@@ -16,7 +16,8 @@ namespace culprit {
 
 namespace {
 
-constexpr std::uint32_t kFilled[] = {ABI_RETRANSMIT, ABI_RESET, ABI_DROP, ABI_QDISC, ABI_QDISC_SHARE};
+constexpr std::uint32_t kFilled[] = {ABI_RETRANSMIT, ABI_RESET, ABI_DROP, ABI_QDISC,
+                                     ABI_QDISC_SHARE};
 
 abi_flow anywhere(abi_flow flow) {
     flow.netns = 0;
