@@ -38,6 +38,7 @@ struct task_struct {
 	unsigned int flags;
 	struct signal_struct *signal;
 	struct files_struct *files;
+	struct nsproxy *nsproxy;
 };
 
 struct seq_file;

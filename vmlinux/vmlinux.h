@@ -76,15 +76,26 @@ struct netns_core {
 	int sysctl_somaxconn;
 };
 
+struct fib_table;
+struct fib6_info;
+
 struct netns_ipv4 {
 	u8 sysctl_tcp_syncookies;
 	int sysctl_max_syn_backlog;
+	struct fib_table *fib_default;
+	bool fib_has_custom_rules;
+};
+
+struct netns_ipv6 {
+	struct fib6_info *fib6_null_entry;
+	bool fib6_has_custom_rules;
 };
 
 struct net {
 	struct ns_common ns;
 	struct netns_core core;
 	struct netns_ipv4 ipv4;
+	struct netns_ipv6 ipv6;
 };
 
 typedef struct {
@@ -270,6 +281,8 @@ struct socket {
 };
 
 #include "packets.h"
+
+#include "routes.h"
 
 #include "tasks.h"
 

@@ -31,6 +31,8 @@ enum abi_kind {
 	ABI_RULE_TOTAL = 26,
 	ABI_ICMP = 24,
 	ABI_ICMP_TOTAL = 25,
+	ABI_ROUTE = 22,
+	ABI_ROUTE_TOTAL = 23,
 	ABI_DROP_STACK = 30,
 	ABI_LINK_STAT = 31,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */

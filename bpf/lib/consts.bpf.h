@@ -59,6 +59,16 @@
 /* include/linux/netdevice.h: enum netdev_state_t, numbers of bits */
 #define LINK_STATE_START 0
 #define LINK_STATE_NOCARRIER 2
+/* include/uapi/linux/rtnetlink.h: route types, tables */
+#define RTN_BLACKHOLE 6
+#define RTN_UNREACHABLE 7
+#define RTN_PROHIBIT 8
+#define RTN_THROW 9
+#define RT_TABLE_DEFAULT 253
+#define RT_TABLE_MAIN 254
+
+/* include/net/flow.h */
+#define LOOPBACK_IFINDEX 1
 
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
@@ -69,6 +79,8 @@
 #define EEXIST 17
 #define EAGAIN 11
 #define EACCES 13
+#define EINVAL 22
+#define ECONNRESET 104
 #define EPIPE 32
 #define ENONET 64
 #define EPROTO 71

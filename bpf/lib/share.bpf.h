@@ -3,7 +3,7 @@
 #ifndef CULPRIT_SHARE_BPF_H
 #define CULPRIT_SHARE_BPF_H
 
-#include "owner.bpf.h"
+#include "datagram.bpf.h"
 #include "qdisc.h"
 
 #define SHARES_MAX 4096
@@ -51,16 +51,15 @@ static __always_inline void rest_of(struct qdisc_share_key *rest, const struct q
 }
 
 static __always_inline void share(const struct qdisc_key *queue, const struct sk_buff *skb,
-				  const struct sock *sk, __u64 stands_for, __u64 sojourn)
+				  struct sock *sk, __u64 stands_for, __u64 sojourn)
 {
 	struct qdisc_share_key key;
 	struct qdisc_share_value *value;
-	struct abi_owner owner = {};
 	struct packet packet = {};
+	struct abi_owner owner;
 
 	rest_of(&key, queue);
-	if (sk)
-		owner_from_sock(&owner, sk, false);
+	owner_from_packet_sock(&owner, sk, false);
 	if (owner.tgid) {
 		key.tgid = owner.tgid;
 		key.start_ns = owner.start_ns;

@@ -71,18 +71,21 @@ struct RoutedNs : TwoNs {
     Side router{"router"};
 
     RoutedNs() : TwoNs(Wire::kNone) {
-        a.v4 = "198.18.1.1", b.v4 = "198.18.2.1";
-        join(a, "to-a", "198.18.1.2");
-        join(b, "to-b", "198.18.2.2");
+        // addresses that no other copy of the tests uses
+        std::random_device random;
+        const std::string net = fmt::format("10.{}.{}.", random() & 255, random() & 255);
+        a.v4 = net + "1", b.v4 = net + "129";
+        join(a, "to-a", net + "2");
+        join(b, "to-b", net + "130");
         router.shell("sysctl -qw net.ipv4.ip_forward=1");
     }
 
 private:
     void join(const Side& side, const std::string& device_name, const std::string& gateway) const {
         router.shell(fmt::format("ip link add {} type veth peer name out netns {} && "
-                                 "ip addr add {}/24 dev {} && ip link set {} up",
+                                 "ip addr add {}/25 dev {} && ip link set {} up",
                                  device_name, side.holder(), gateway, device_name, device_name));
-        side.shell(fmt::format("ip link set lo up && ip addr add {}/24 dev out && "
+        side.shell(fmt::format("ip link set lo up && ip addr add {}/25 dev out && "
                                "ip link set out up && ip route add default via {}",
                                side.v4, gateway));
     }
@@ -94,7 +97,7 @@ TEST_CASE("a rule with a counter that drops what comes in is named for certain, 
           "[firewall_test]") {
     const WiredNs ns;
     const SaveFile save;
-    ns.b.nft("input", fmt::format("tcp dport {} counter drop comment \\\"old service\\\"", kPort));
+    ns.b.nft("input", fmt::format("tcp dport {} counter drop comment \"old service\"", kPort));
     const Trial trial(ns.a, ns.b.v4, {"--save", save.path()});
     const Json finding = trial.finding("firewall-drop", ns.b);
     CHECK(title_of(finding).find("by inet t c \"tcp dport 5432 drop\"") != std::string::npos);

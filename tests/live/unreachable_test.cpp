@@ -40,17 +40,14 @@ TEST_CASE("a router without a way makes the destination unreachable for the proc
 }
 
 TEST_CASE("a neighbour that does not answer is no router's word", "[unreachable_test]") {
-    const TwoNs ns;
-    ns.b.shell("ip link set to-a down");
+    const WiredNs ns;
+    ns.b.shell("ip addr flush dev to-a");
     ns.a.shell(fmt::format("ip neigh del {} dev {}", ns.b.v4, ns.a.device));
-    const WiredNs other;
-    other.a.shell(fmt::format("ip neigh del {} dev {}", other.b.v4, other.a.device));
-    other.b.shell("ip link set to-a arp off && ip addr flush dev to-a");
     Culprit culprit = diagnose({"--for", "8s"});
     culprit.wait_until_watching();
-    Child client(other.a.path(), "ct-alone", [&](const Tell&) {
+    Child client(ns.a.path(), "ct-alone", [&](const Tell&) {
         for (int i = 0; i < 2; i++)
-            try_connect(other.b.v4, 80, 4);
+            try_connect(ns.b.v4, 80, 4);
         return 0;
     });
     culprit.wait();

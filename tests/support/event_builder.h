@@ -23,6 +23,7 @@
 #include "abi/qdisc.h"
 #include "abi/reset.h"
 #include "abi/retransmit.h"
+#include "abi/route.h"
 #include "abi/socket.h"
 #include "signals/signal.h"
 
@@ -69,6 +70,10 @@ template <>
 inline constexpr std::uint32_t kKindOf<listen_event> = ABI_LISTEN;
 template <>
 inline constexpr std::uint32_t kKindOf<listen_total> = ABI_LISTEN_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<route_event> = ABI_ROUTE;
+template <>
+inline constexpr std::uint32_t kKindOf<route_total> = ABI_ROUTE_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_total> = ABI_SOCKET_TOTAL;
 template <>

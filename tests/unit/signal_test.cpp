@@ -51,6 +51,7 @@ std::size_t size_of(Type type) {
         return 8;
     case Type::kDurationUs:
     case Type::kErrno:
+    case Type::kRouteError:
     case Type::kTcpState:
     case Type::kDropReason:
     case Type::kResetReason:

@@ -20,17 +20,9 @@ namespace culprit {
 /// When the counters of this record's namespace were read, in that reading; the reading's own
 /// moment when they were not.
 std::uint64_t Collector::edge_of(const Reading& reading, std::span<const std::byte> record) {
-    for (const Field& field : find_kind(head_of(record).kind)->fields) {
-        const std::size_t offset = field.type == Type::kFlow
-                                       ? field.offset + offsetof(abi_flow, netns)
-                                   : field.type == Type::kNetns ? field.offset
-                                                                : 0;
-        if (!offset)
-            continue;
-        const auto read = reading.netns_ns.find(value_at<std::uint32_t>(record, offset));
-        if (read != reading.netns_ns.end())
-            return read->second;
-    }
+    const auto read = reading.netns_ns.find(netns_of(record));
+    if (read != reading.netns_ns.end())
+        return read->second;
     return reading.when_ns;
 }
 

@@ -50,6 +50,20 @@ constexpr std::array kClasses = {
     DropClass{"qdisc-drop", "-", "*_enqueue"},
     DropClass{"qdisc-drop", "-", "__dev_queue_xmit"},
     DropClass{"qdisc-drop", "-", "__dev_xmit_skb"},
+    DropClass{"forwarding-disabled", "IP_INADDRERRORS", "ip_error"},
+    DropClass{"forwarding-disabled", "IP_INADDRERRORS", "ip6_forward"},
+    DropClass{"no-route", "IP_INNOROUTES", "*"},
+    DropClass{"no-route", "IP_OUTNOROUTES", "*"},
+    DropClass{"no-route", "*", "ip6_pkt_*"},
+    DropClass{"blackhole-route", "*", "ip_error"},
+    DropClass{"blackhole-route", "*", "dst_discard*"},
+    DropClass{"rp-filter-drop", "IP_RPFILTER", "*"},
+    DropClass{"martian-source", "IP_LOCALNET", "*"},
+    DropClass{"martian-source", "IP_LOCAL_SOURCE", "*"},
+    DropClass{"martian-source", "IP_INVALID_SOURCE", "*"},
+    DropClass{"martian-source", "IP_INVALID_DEST", "*"},
+    // kernels before 6.14 (martians) or without reasons
+    DropClass{"martian-source", "NOT_SPECIFIED", "ip_rcv_finish_core"},
     DropClass{"local-drop", "*", "*"},
 };
 

@@ -162,6 +162,11 @@ std::vector<Finding> detect_rcvbuf_prune(const Facts& facts);
 std::vector<Finding> detect_csum_errors(const Facts& facts);
 std::vector<Finding> detect_qdisc_drop(const Facts& facts);
 std::vector<Finding> detect_qdisc_latency(const Facts& facts);
+std::vector<Finding> detect_no_route(const Facts& facts);
+std::vector<Finding> detect_blackhole_route(const Facts& facts);
+std::vector<Finding> detect_forwarding_disabled(const Facts& facts);
+std::vector<Finding> detect_rp_filter_drop(const Facts& facts);
+std::vector<Finding> detect_martian_source(const Facts& facts);
 
 /// Known finding ids, for --only.
 std::span<const std::string_view> finding_ids();

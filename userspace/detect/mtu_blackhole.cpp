@@ -139,8 +139,7 @@ LostNews lost_news(const DropFacts& drops, const Window& total) {
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP))
         if (asks_for_smaller(drop.flow.family, drop.icmp_type, drop.icmp_code) &&
             (drop.flow.protocol == IPPROTO_ICMP || drop.flow.protocol == IPPROTO_ICMPV6) &&
-            senders.contains(address(drop.flow, false)) &&
-            !is_benign(drop.reason, drop.location, total.names)) {
+            senders.contains(address(drop.flow, false)) && !is_benign(drop, total.names)) {
             lost.dropped += info.count;
             lost.at = {drop.reason, drop.flow.netns, drop.location};
         }

@@ -61,7 +61,7 @@ void add_dropped_parts(Finding& finding, const Window& total) {
     std::map<DropPlace, std::uint64_t> places;
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP))
         if (drop.flow.protocol == IPPROTO_UDP && drop.flow.family && !drop.flow.remote_port &&
-            !drop.flow.local_port && !is_benign(drop.reason, drop.location, total.names) &&
+            !drop.flow.local_port && !is_benign(drop, total.names) &&
             !drop_reason(drop.reason, total.names).starts_with("FRAG_"))
             places[{drop.reason, drop.flow.netns, drop.location}] += info.count;
     for (const auto& [place, count] : places)

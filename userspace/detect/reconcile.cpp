@@ -8,6 +8,7 @@
 
 #include "abi/icmp.h"
 #include "abi/reset.h"
+#include "abi/route.h"
 #include "abi/socket.h"
 #include "detect/drops.h"
 #include "detect/finding.h"
@@ -110,6 +111,36 @@ void add_udp(const Window& total, Sums& sums) {
             sums[drop.netns][counter("Udp.NoPorts")] += drop.packets;
         if (reason == "UDP_CSUM")
             sums[drop.netns][counter("Udp.InCsumErrors")] += drop.packets;
+    }
+}
+
+/// The kernel counts a call without a route, and a packet of its own that it drops for want of one:
+/// so do segments of connections. Of IPv4; IPv6 counts elsewhere.
+void add_routes(const Window& total, Sums& sums) {
+    for (const auto& [row, info] : total.rows<route_total>(ABI_ROUTE_TOTAL)) {
+        const bool segment = row.via == ABI_ROUTE_SEND && row.flow.protocol == IPPROTO_TCP;
+        if (row.via != ABI_ROUTE_RECEIVED && !segment && row.flow.family == AF_INET &&
+            row.error == ENETUNREACH)
+            sums[row.flow.netns][counter("Ip.OutNoRoutes")] += row.failed;
+    }
+    constexpr std::uint16_t kIp = 0x0800;
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        if (drop.ethertype != kIp && drop.ethertype)
+            continue;
+        const std::string reason = drop_reason(drop.reason, total.names);
+        if (reason == "IP_OUTNOROUTES")
+            sums[drop.netns][counter("Ip.OutNoRoutes")] += drop.packets;
+        else if (reason == "IP_INNOROUTES")
+            sums[drop.netns][counter("IpExt.InNoRoutes")] += drop.packets;
+        else if (reason == "IP_RPFILTER")
+            sums[drop.netns][counter("TcpExt.IPReversePathFilter")] += drop.packets;
+        else if (reason == "IP_INADDRERRORS")
+            sums[drop.netns][counter("Ip.InAddrErrors")] += drop.packets;
+    }
+    // what a rule refuses looks like no route, and is not counted
+    for (const auto& [netns, counters] : total.counters) {
+        std::uint64_t& sum = sums[netns][counter("Ip.OutNoRoutes")];
+        sum = std::min(sum, counters.growth[counter("Ip.OutNoRoutes")]);
     }
 }
 
@@ -235,6 +266,8 @@ constexpr const char* kIcmpNote = "kernels without the tracepoint icmp_send (bef
                                   "older ones have it) only count ICMP errors";
 constexpr const char* kForwardNote = "some are counted in other places, and before 5.17 drops have "
                                      "no reason";
+constexpr const char* kRouteNote = "lookups of calls that do not name their destination (io_uring) "
+                                   "are not seen";
 
 constexpr Compared kCompared[] = {
     {counter("Tcp.RetransSegs"), ""},
@@ -261,6 +294,10 @@ constexpr Compared kCompared[] = {
     {counter("Ip.InHdrErrors"), kForwardNote},
     {counter("Ip.ReasmFails"),
      "a datagram whose first fragment never came is thrown away without a namespace"},
+    {counter("Ip.OutNoRoutes"), kRouteNote},
+    {counter("IpExt.InNoRoutes"), kReasonNote},
+    {counter("Ip.InAddrErrors"), kReasonNote},
+    {counter("TcpExt.IPReversePathFilter"), kReasonNote},
 };
 
 } // namespace
@@ -277,6 +314,7 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
     add_forwarding(facts.total, sums);
     add_reassembly(facts.total, sums);
     add_refused_datagrams(facts.total, sums);
+    add_routes(facts.total, sums);
     std::vector<Reconciled> rows;
     for (const auto& [netns, counters] : facts.total.counters) {
         if (!counters.error.empty())

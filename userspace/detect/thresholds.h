@@ -91,6 +91,15 @@ inline constexpr std::uint64_t kQueueTimedMin = 8;         // in a window; fewer
 inline constexpr std::uint64_t kQueueSlowNs = 20'000'000;  // 1 % wait longer: users begin to notice
 inline constexpr std::uint64_t kQueueHurtNs = 100'000'000; // half wait longer; guide: > 100 ms
 inline constexpr double kQueueHogShare = 0.5;              // of the bytes: fills it
+// no-route, blackhole-route: calls that fail. One that fails now and then is a probe or a fallback.
+inline constexpr std::uint64_t kNoRouteMin = 5;
+inline constexpr double kNoRoutePerSecond = 0.5;
+inline constexpr double kNoRouteShare = 0.5; // of the attempts to that destination
+
+// Packets of others that routing drops. Who waits on another host is seen by its repeated SYNs: a
+// single one may be a scan. Without one, a tenth of all that comes in is no stray any more.
+inline constexpr std::uint64_t kWaitingMin = 2;
+inline constexpr double kDropReceivedShare = 0.1;
 
 // conn-refused. An optional endpoint that refuses now and then is healthy.
 inline constexpr std::uint64_t kRefusedMin = 10;

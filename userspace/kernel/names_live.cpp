@@ -136,4 +136,23 @@ void LiveNames::note_addresses(std::uint32_t netns) {
         x_names.addresses[netns] = std::move(*addresses);
 }
 
+void LiveNames::note_routing(std::uint32_t netns) {
+    const std::uint64_t now = boot_now_ns();
+    const auto asked = x_routing_read.find(netns);
+    if (!netns || (asked != x_routing_read.end() && now - asked->second < kAskAgainNs))
+        return;
+    if (x_routing_read.size() >= kNetnsMax) {
+        x_routing_read.clear();
+        x_names.routing.clear();
+    }
+    x_routing_read[netns] = now;
+    if (!x_netns.contains(netns))
+        refresh();
+    const auto known = x_netns.find(netns);
+    if (known == x_netns.end())
+        return;
+    if (auto routing = read_routing(known->second))
+        x_names.routing[netns] = std::move(*routing);
+}
+
 } // namespace culprit

@@ -32,6 +32,7 @@ public:
     /// Looks every known process up again: which of them are gone by now?
     void look_again();
     void note_addresses(std::uint32_t netns);
+    void note_routing(std::uint32_t netns);
 
     /// The namespaces as last listed; refresh() lists them again.
     const std::map<std::uint32_t, Netns>& netns() const { return x_netns; }
@@ -47,6 +48,7 @@ private:
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t>
         x_missing;                                           // device asked for in vain, and when
     std::map<std::uint32_t, std::uint64_t> x_addresses_read; // netns, and when
+    std::map<std::uint32_t, std::uint64_t> x_routing_read;   // netns, and when
     bool x_sees_processes = sees_host_processes();
     std::map<ProcessKey, std::uint64_t> x_looked_ns; // when each process was looked up last
     CgroupTree x_cgroups;

@@ -210,6 +210,12 @@ Result<std::set<std::string>> read_addresses(const Netns& netns) {
     return read_inside(netns, &addresses_here);
 }
 
+Result<Routing> read_routing(const Netns& netns) {
+    Result<Routing> routing = fail(Code::kFailed, "the namespace is gone");
+    const auto entered = visit_netns(netns, [&] { routing = read_routing(); });
+    return entered ? routing : std::unexpected(entered.error());
+}
+
 Result<std::map<std::uint32_t, std::string>> read_devices(const Netns& netns) {
     return read_inside(netns, &devices_here);
 }

@@ -195,6 +195,7 @@ std::string field_text(const Field& field, std::span<const std::byte> record, co
     case Type::kDurationUs:
         return value ? duration(value * 1000) : "-";
     case Type::kErrno:
+    case Type::kRouteError:
         return errno_name(small);
     case Type::kTcpState:
         return tcp_state(small);

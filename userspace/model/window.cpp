@@ -132,6 +132,7 @@ void Window::merge(const Window& later) {
     for (const auto& [key, process] : later.names.processes)
         if (names.processes.size() < kNamesMax || names.processes.contains(key))
             update(names.processes[key], process);
+    names.routing.insert(later.names.routing.begin(), later.names.routing.end());
     for (const auto& [netns, addresses] : later.names.addresses)
         names.addresses[netns].insert(addresses.begin(), addresses.end());
 }

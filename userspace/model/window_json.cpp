@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/record_json.h"
+#include "model/routing_json.h"
 #include "util/text.h"
 
 namespace culprit {
@@ -37,7 +38,7 @@ Json names_json(const Names& names) {
                 {"symbols", Json::array()},      {"devices", Json::array()},
                 {"sources", Json::array()},      {"netns", Json::array()},
                 {"processes", Json::array()},    {"cgroups", Json::array()},
-                {"addresses", Json::array()}};
+                {"addresses", Json::array()},    {"routing", Json::array()}};
     for (const auto& [number, name] : names.drop_reasons)
         out["drop_reasons"].push_back({number, safe_text(name)});
     for (const auto& [number, name] : names.reset_reasons)
@@ -59,6 +60,8 @@ Json names_json(const Names& names) {
     for (const auto& [number, addresses] : names.addresses)
         for (const std::string& address : addresses)
             out["addresses"].push_back({number, safe_text(address)});
+    for (const auto& [number, routing] : names.routing)
+        out["routing"].push_back(routing_json(number, routing));
     return out;
 }
 
@@ -97,6 +100,8 @@ Names names_from(const Json& from) {
     numbered_names(from.value("sources", Json::array()), names.sources);
     for (const Json& entry : from.value("addresses", Json::array()))
         names.addresses[exact_number<std::uint32_t>(entry.at(0))].insert(name_from(entry.at(1)));
+    for (const Json& entry : from.value("routing", Json::array()))
+        names.routing.insert(routing_from(entry));
     return names;
 }
 

@@ -23,8 +23,9 @@ enum class Type {
     kBytes,      // unsigned, a size
     kDurationNs, // unsigned, shown with a unit
     kDurationUs,
-    kNamed, // index into Field::names
-    kErrno, // positive errno
+    kNamed,      // index into Field::names
+    kErrno,      // positive errno
+    kRouteError, // the same, of a route lookup: what the namespace's routes refuse is looked up
     kTcpState,
     kDropReason,
     kResetReason, // valid when the u32 behind it is not 0
