@@ -179,7 +179,7 @@ void record_to_json(const Kind& kind, std::span<const std::byte> record, const N
             into[field.name] = number_at(record, field.offset, field.size);
         } else {
             std::string text = field_text(field, record, names);
-            into[field.type == Type::kDevice ? "device" : field.name] =
+            into[field.name == std::string_view("ifindex") ? "device" : field.name] =
                 text == "-" ? Json(nullptr) : Json(std::move(text));
         }
     }
