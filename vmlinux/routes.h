@@ -42,15 +42,6 @@ struct fib6_table {
 };
 
 /* file tables */
-struct fdtable {
-	unsigned int max_fds;
-	struct file **fd;
-};
-
-struct files_struct {
-	struct fdtable *fdt;
-};
-
 struct nsproxy {
 	struct net *net_ns;
 };

@@ -17,19 +17,6 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
-/* as they were when the task entered the kernel */
-#if defined(__TARGET_ARCH_arm64)
-struct pt_regs {
-	u64 orig_x0;
-	int syscallno;
-};
-#else
-struct pt_regs {
-	unsigned long di;
-	unsigned long orig_ax;
-};
-#endif
-
 struct task_struct {
 	int tgid;
 	char comm[16];

@@ -11,20 +11,30 @@
  * programs have other numbers: nothing is proved for them. */
 #ifdef __TARGET_ARCH_x86
 enum {
+	SYSCALL_READ = 0,
 	SYSCALL_WRITE = 1,
+	SYSCALL_READV = 19,
 	SYSCALL_WRITEV = 20,
 	SYSCALL_CONNECT = 42,
 	SYSCALL_SENDTO = 44,
+	SYSCALL_RECVFROM = 45,
 	SYSCALL_SENDMSG = 46,
+	SYSCALL_RECVMSG = 47,
+	SYSCALL_RECVMMSG = 299,
 	SYSCALL_SENDMMSG = 307,
 };
 #else
 enum {
+	SYSCALL_READ = 63,
 	SYSCALL_WRITE = 64,
+	SYSCALL_READV = 65,
 	SYSCALL_WRITEV = 66,
 	SYSCALL_CONNECT = 203,
 	SYSCALL_SENDTO = 206,
+	SYSCALL_RECVFROM = 207,
 	SYSCALL_SENDMSG = 211,
+	SYSCALL_RECVMSG = 212,
+	SYSCALL_RECVMMSG = 243,
 	SYSCALL_SENDMMSG = 269,
 };
 #endif
@@ -87,23 +97,36 @@ static __always_inline bool syscall_of_current(struct syscall *call)
 	return true;
 }
 
-/* The socket behind the call's descriptor, which came by pointers of the task's own file table; 0
- * when it is none. A pointer to pointers has no type to follow, so this needs probe reads. */
-static __always_inline struct sock *syscall_socket(const struct syscall *call)
+/* The file behind the call's descriptor, in the task's own table; 0 when there is none. An array of
+ * pointers has no type to follow, so this needs probe reads; another thread may have closed it. */
+static __always_inline struct file *syscall_file(const struct syscall *call)
 {
 	struct files_struct *files = call->task->files;
 	struct fdtable *table = files ? files->fdt : NULL;
-	struct socket *socket;
-	struct file *file, *back;
+	struct file *file = NULL;
 
 	if (!config.probe_reads || !table || (__u32)call->fd >= table->max_fds)
 		return NULL;
-	if (bpf_probe_read_kernel(&file, sizeof(file), table->fd + (__u32)call->fd) || !file)
+	if (bpf_probe_read_kernel(&file, sizeof(file), table->fd + (__u32)call->fd))
 		return NULL;
-	/* private_data is anything, and only a socket leads back to its file */
+	return file;
+}
+
+/* The socket behind a file; 0 when it is another kind of file: private_data is anything, and only a
+ * socket leads back to its file. */
+static __always_inline struct sock *socket_behind(struct file *file)
+{
+	struct socket *socket;
+
+	if (!file)
+		return NULL;
 	socket = (struct socket *)BPF_CORE_READ(file, private_data);
-	back = BPF_CORE_READ(socket, file);
-	return back == file ? BPF_CORE_READ(socket, sk) : NULL;
+	return BPF_CORE_READ(socket, file) == file ? BPF_CORE_READ(socket, sk) : NULL;
+}
+
+static __always_inline struct sock *syscall_socket(const struct syscall *call)
+{
+	return socket_behind(syscall_file(call));
 }
 
 static __always_inline bool address_is(__u64 user, const struct destination *to)

@@ -41,7 +41,6 @@ constexpr Check kChecks[] = {
     {Layer::kNetwork, "drop", "drops by routing, firewall, fragmentation, a full connection table",
      true},
     {Layer::kNetwork, "firewall", "rules of the firewalls that dropped something", false},
-    {Layer::kNetwork, "drop", "drops by routing, firewall, fragmentation", true},
     {Layer::kNetwork, "icmp", "ICMP errors sent here, and those that hit sockets", true},
     {Layer::kNetwork, "route", "calls that find no route: the kernel sends no packet then", false},
     {Layer::kTransport, "connection", "results of connection attempts, endings of connections",
