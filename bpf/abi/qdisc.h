@@ -47,10 +47,10 @@ struct qdisc_share_key {
 };
 ABI_SIZE(struct qdisc_share_key, 80);
 
-/* From timed packets only. */
+/* From a sample of the packets that leave the queue, and from those that were timed. */
 struct qdisc_share_value {
 	struct abi_owner owner;
-	__u64 packets; /* each timed packet stands for those that were not */
+	__u64 packets; /* each of the sample stands for those that were not in it */
 	__u64 bytes; /* likewise */
 	__u64 timed;
 	__u64 sojourn_ns; /* sum over the timed ones */

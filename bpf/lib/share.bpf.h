@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Who has how much of an egress queue: the map of shares, and how a timed packet is added. */
+/* Who has how much of an egress queue: the map of shares, and how a packet is added. */
 #ifndef CULPRIT_SHARE_BPF_H
 #define CULPRIT_SHARE_BPF_H
 
@@ -50,6 +50,7 @@ static __always_inline void rest_of(struct qdisc_share_key *rest, const struct q
 	rest->parent = queue->parent;
 }
 
+/* One that stands for so many, 0 for none but itself; waited so long, 0 when it was not timed. */
 static __always_inline void share(const struct qdisc_key *queue, const struct sk_buff *skb,
 				  struct sock *sk, __u64 stands_for, __u64 sojourn)
 {
@@ -78,6 +79,8 @@ static __always_inline void share(const struct qdisc_key *queue, const struct sk
 		return;
 	__sync_fetch_and_add(&value->packets, stands_for);
 	__sync_fetch_and_add(&value->bytes, stands_for * skb->len);
+	if (!sojourn)
+		return;
 	count_one(&value->timed);
 	__sync_fetch_and_add(&value->sojourn_ns, sojourn);
 	if (sojourn > value->sojourn_max_ns)

@@ -29,15 +29,20 @@ struct {
 	__type(value, struct qdisc_value);
 } blank SEC(".maps");
 
-/* Which packet of this CPU is timed. Never full. */
+/* Which packet of this CPU is timed, and which is counted in the shares. Never full. */
+enum {
+	TURN_ENQUEUE = 0,
+	TURN_DEQUEUE = 1,
+	TURNS = 2
+};
 struct turn {
 	__u64 interval;
-	__u32 packets; /* enqueued in this interval */
-	__u32 mask; /* one in (mask + 1) is timed in this interval */
+	__u32 packets; /* seen in this interval */
+	__u32 mask; /* one in (mask + 1) of this interval has its turn */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, TURNS);
 	__type(key, __u32);
 	__type(value, struct turn);
 } turns SEC(".maps");
@@ -48,7 +53,8 @@ struct {
 struct stamp {
 	__u64 skb;
 	__u64 when_ns;
-	__u64 stands_for; /* packets */
+	__u64 bytes; /* a qdisc may cut a packet and free it (tbf): its address may come again as
+			that of a part, which is shorter */
 };
 static struct stamp stamps[STAMPS];
 
@@ -60,12 +66,28 @@ static __always_inline struct stamp *stamp_of(const struct sk_buff *skb)
 }
 
 /* A slow link has few packets, and of a process with little traffic each one counts: the fewer
- * there were in the last interval, the more of this one are timed. */
+ * there were in the last interval, the more of this one have their turn. */
 static __always_inline __u32 mask_after(__u32 packets)
 {
 	if (packets < 64)
 		return 0;
 	return packets < 512 ? config.sample_mask & 7 : config.sample_mask;
+}
+
+/* How many packets this one stands for; 0: it is not its turn. */
+static __always_inline __u32 turn_of(__u32 which)
+{
+	struct turn *turn = bpf_map_lookup_elem(&turns, &which);
+	__u64 interval = rate_interval();
+
+	if (!turn)
+		return 0;
+	if (turn->interval != interval) {
+		turn->mask = mask_after(turn->packets);
+		turn->packets = 0;
+		turn->interval = interval;
+	}
+	return turn->packets++ & turn->mask ? 0 : turn->mask + 1;
 }
 
 /* Fires after a successful enqueue to a root qdisc (net/core/dev.c: dev_qdisc_enqueue()); not when
@@ -75,24 +97,13 @@ int BPF_PROG(qdisc_enqueued, struct Qdisc *qdisc, const struct netdev_queue *txq
 	     struct sk_buff *skb)
 {
 	struct stamp *stamp = stamp_of(skb);
-	__u64 interval = rate_interval();
-	struct turn *turn;
-	__u32 zero = 0;
 
 	if (stamp->skb == (__u64)skb)
 		stamp->skb = 0;
-	turn = bpf_map_lookup_elem(&turns, &zero);
-	if (!turn)
-		return 0;
-	if (turn->interval != interval) {
-		turn->mask = mask_after(turn->packets);
-		turn->packets = 0;
-		turn->interval = interval;
-	}
-	if (turn->packets++ & turn->mask)
+	if (!turn_of(TURN_ENQUEUE))
 		return 0;
 	stamp->when_ns = bpf_ktime_get_boot_ns();
-	stamp->stands_for = turn->mask + 1;
+	stamp->bytes = skb->len;
 	stamp->skb = (__u64)skb;
 	return 0;
 }
@@ -160,11 +171,25 @@ static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff
 	record_put(ledger, &event.head, ABI_QDISC, sizeof(event));
 }
 
-static __always_inline void timed(const struct Qdisc *qdisc, const struct netdev_queue *txq,
-				  const struct sk_buff *skb, const struct stamp *stamp)
+static __always_inline void add_wait(struct qdisc_value *value, const struct Qdisc *qdisc,
+				     __u64 sojourn)
+{
+	count_one(&value->timed);
+	__sync_fetch_and_add(&value->sojourn_ns, sojourn);
+	count_one(&value->slots[slot_of(sojourn)]);
+	value->dropped = qdisc->qstats.drops;
+	if (qdisc->qstats.backlog > value->backlog_bytes)
+		value->backlog_bytes = qdisc->qstats.backlog;
+	if (qdisc->q.qlen > value->backlog_pkts)
+		value->backlog_pkts = qdisc->q.qlen;
+}
+
+/* A packet that was timed, stands for others, or both. */
+static __always_inline void look_at(const struct Qdisc *qdisc, const struct netdev_queue *txq,
+				    const struct sk_buff *skb, __u64 since, __u32 stands_for)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_QDISC);
-	__u64 sojourn = bpf_ktime_get_boot_ns() - stamp->when_ns, interval;
+	__u64 sojourn = since ? bpf_ktime_get_boot_ns() - since : 0, interval;
 	struct net_device *dev = txq->dev;
 	/* before the paths part: the verifier pays for each load of a pointer on each path */
 	struct sock *sk = sock_of_skb(skb);
@@ -184,15 +209,10 @@ static __always_inline void timed(const struct Qdisc *qdisc, const struct netdev
 	value = queue_of(ledger, &key, qdisc);
 	if (!value)
 		return;
-	count_one(&value->timed);
-	__sync_fetch_and_add(&value->sojourn_ns, sojourn);
-	count_one(&value->slots[slot_of(sojourn)]);
-	value->dropped = qdisc->qstats.drops;
-	if (qdisc->qstats.backlog > value->backlog_bytes)
-		value->backlog_bytes = qdisc->qstats.backlog;
-	if (qdisc->q.qlen > value->backlog_pkts)
-		value->backlog_pkts = qdisc->q.qlen;
-	share(&key, skb, sk, stamp->stands_for, sojourn);
+	share(&key, skb, sk, stands_for, sojourn);
+	if (!sojourn)
+		return;
+	add_wait(value, qdisc, sojourn);
 	if (sojourn < config.slow_ns)
 		return;
 	count_one(&value->slow);
@@ -212,13 +232,19 @@ int BPF_PROG(qdisc_dequeued, struct Qdisc *qdisc, const struct netdev_queue *txq
 	     struct sk_buff *skb)
 {
 	struct stamp *stamp;
+	__u32 stands_for;
+	__u64 since = 0;
 
 	if (!skb)
 		return 0;
+	stands_for = turn_of(TURN_DEQUEUE);
 	stamp = stamp_of(skb);
-	if (stamp->skb != (__u64)skb)
-		return 0;
-	stamp->skb = 0;
-	timed(qdisc, txq, skb, stamp);
+	if (stamp->skb == (__u64)skb) {
+		stamp->skb = 0;
+		if (stamp->bytes == skb->len)
+			since = stamp->when_ns;
+	}
+	if (since || stands_for)
+		look_at(qdisc, txq, skb, since, stands_for);
 	return 0;
 }

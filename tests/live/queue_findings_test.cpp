@@ -39,8 +39,7 @@ int fill(const std::string& host, std::uint16_t port, int connections) {
 
 /// Datagrams as fast as the socket takes them, until it is killed.
 int flood(const std::string& host) {
-    for (;;)
-        send_udp(host, kNobody, 1000, 1000);
+    send_udp(host, kNobody, ~0UL, 1000);
     return 0;
 }
 

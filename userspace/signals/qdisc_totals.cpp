@@ -104,7 +104,7 @@ void QdiscTotals::take_shares(const MapReader& maps) {
         qdisc_share_value now;
         std::memcpy(&key, bytes, sizeof(key));
         std::memcpy(&now, value, sizeof(now));
-        if (!now.timed)
+        if (!now.timed && !now.packets)
             return;
         taken.push_back(key);
         qdisc_share share{};
@@ -153,7 +153,7 @@ void QdiscTotals::report_shares(std::uint64_t now_ns, const RecordSink& sink) {
                 add(queue.rest, share);
             }
         }
-        if (queue.rest.timed)
+        if (queue.rest.timed || queue.rest.packets)
             tell(queue.rest);
     }
 }
