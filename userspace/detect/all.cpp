@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The detectors, and the order of what they found. Causes leave out of their symptoms by joining
 // flows (flows.h, listeners.h): what local-drop explains, packet-loss and connect-timeout do not
-// report; what a listener in trouble explains, none of these three reports.
+// report; what a listener in trouble explains, none of these three reports. What has no flow in
+// common is joined by place (kExplained).
 #include <algorithm>
 #include <array>
-#include <set>
+#include <string>
 #include <string_view>
 
 #include "detect/finding.h"
@@ -19,6 +20,9 @@ struct Entry {
 };
 
 constexpr std::array kDetectors = {
+    Entry{"neigh-failure", detect_neigh_failure},
+    Entry{"duplicate-ip", detect_duplicate_ip},
+    Entry{"neigh-table-full", detect_neigh_table_full},
     Entry{"local-drop", detect_local_drop},
     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused},
@@ -35,21 +39,69 @@ constexpr std::array kDetectors = {
     Entry{"fd-exhaustion", detect_fd_exhaustion},
 };
 
-/// A finding that another one of the same namespace explains.
+/// What a symptom and its cause have in common.
+enum class Same {
+    kNetns,
+    kDevice,  // and the namespace
+    kAddress, // the cause's, as the other end of the symptom, or as its own end anywhere
+};
+
+/// A finding that another one explains, unless that is for information only.
 struct Explained {
     std::string_view symptom, cause;
+    Same same;
 };
-constexpr Explained kExplained[] = {{"time-wait-growth", "tw-overflow"}};
+constexpr Explained kExplained[] = {
+    {"time-wait-growth", "tw-overflow", Same::kNetns},
+    {"neigh-failure", "link-down", Same::kDevice},
+    {"neigh-failure", "link-flap", Same::kDevice},
+    {"connect-timeout", "neigh-failure", Same::kAddress},
+    {"host-unreachable", "neigh-failure", Same::kAddress},
+    {"packet-loss", "neigh-failure", Same::kAddress},
+    {"neigh-failure", "duplicate-ip", Same::kAddress},
+    {"conn-refused", "duplicate-ip", Same::kAddress},
+    {"connect-timeout", "duplicate-ip", Same::kAddress},
+    {"rst-storm", "duplicate-ip", Same::kAddress},
+    {"packet-loss", "duplicate-ip", Same::kAddress},
+};
+
+/// "10.0.0.1:80" and "[::1]:80" without the port.
+std::string_view host_of(std::string_view end) {
+    if (end.starts_with('['))
+        return end.substr(1, end.find(']') - 1);
+    const std::size_t colon = end.find(':');
+    return end.find(':', colon + 1) == std::string_view::npos ? end.substr(0, colon) : end;
+}
+
+bool have_in_common(Same same, const Where& cause, const Where& symptom) {
+    const bool here = cause.netns == symptom.netns;
+    switch (same) {
+    case Same::kNetns:
+        return here;
+    case Same::kDevice:
+        return here && cause.device == symptom.device;
+    case Same::kAddress:
+        return !cause.remote.empty() && ((here && host_of(symptom.remote) == cause.remote) ||
+                                         host_of(symptom.local) == cause.remote);
+    }
+    return false;
+}
+
+bool explains(const Finding& cause, const Finding& symptom) {
+    return cause.severity != Severity::kInfo &&
+           std::ranges::any_of(kExplained, [&](const Explained& pair) {
+               return pair.cause == cause.id && pair.symptom == symptom.id &&
+                      have_in_common(pair.same, cause.where, symptom.where);
+           });
+}
 
 void leave_out_explained(std::vector<Finding>& all) {
-    std::set<std::pair<std::string_view, std::uint32_t>> explained;
-    for (const Finding& cause : all)
-        for (const Explained& pair : kExplained)
-            if (cause.id == pair.cause)
-                explained.emplace(pair.symptom, cause.where.netns);
-    std::erase_if(all, [&](const Finding& finding) {
-        return explained.contains({finding.id, finding.where.netns});
-    });
+    std::vector<bool> out;
+    for (const Finding& symptom : all)
+        out.push_back(std::ranges::any_of(
+            all, [&](const Finding& cause) { return explains(cause, symptom); }));
+    std::size_t i = 0;
+    std::erase_if(all, [&](const Finding&) { return out[i++]; });
 }
 
 constexpr auto kIds = [] {

@@ -139,6 +139,9 @@ std::vector<Finding> detect_time_wait_growth(const Facts& facts);
 std::vector<Finding> detect_close_wait_leak(const Facts& facts);
 std::vector<Finding> detect_fin_wait2_growth(const Facts& facts);
 std::vector<Finding> detect_orphans(const Facts& facts);
+std::vector<Finding> detect_neigh_failure(const Facts& facts);
+std::vector<Finding> detect_duplicate_ip(const Facts& facts);
+std::vector<Finding> detect_neigh_table_full(const Facts& facts);
 
 /// Known finding ids, for --only.
 std::span<const std::string_view> finding_ids();

@@ -23,6 +23,18 @@ inline constexpr std::uint64_t kDropSocketMin =
         // sends what its own queue refused without one
 inline constexpr std::uint64_t kDropInfoMin = 100; // nobody seen to suffer: worth knowing only
 
+// neigh-failure. An entry fails after about 3 s (three probes, 1 s apart): twice is somebody who
+// tries again; a packet whose process is not known may be anybody's scan.
+inline constexpr std::uint64_t kNeighFailedMin = 2;
+inline constexpr std::uint64_t kNeighFailedUnknown = 3;
+inline constexpr std::size_t kNeighTold = 5; // findings per device; the rest is a number
+
+// duplicate-ip: connections with trouble, from which on two answers are more than untidy.
+inline constexpr std::uint64_t kDuplicateHurtMin = 3;
+
+// neigh-table-full: collecting old entries still helps, for how long?
+inline constexpr double kNeighCrowded = 0.9; // of gc_thresh3
+
 // conn-refused. An optional endpoint that refuses now and then is healthy.
 inline constexpr std::uint64_t kRefusedMin = 10;
 inline constexpr double kRefusedPerSecond = 0.5;
