@@ -246,9 +246,17 @@ struct file {
 	struct inode *f_inode;
 };
 
+typedef enum { SS_UNCONNECTED = 1 } socket_state;
+
+struct proto_ops {
+	int family;
+};
+
 struct socket {
+	socket_state state;
 	struct file *file;
 	struct sock *sk;
+	const struct proto_ops *ops;
 };
 
 #include "packets.h"

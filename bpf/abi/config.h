@@ -42,8 +42,8 @@ struct abi_config {
 	__u32 samples; /* drop: samples per key, CPU and interval; 0 = no limit */
 	__u32 sample_mask; /* qdisc: one packet in (mask + 1) is timed */
 	__u32 tick_ns; /* length of a jiffy */
-	__u8 walk_udp; /* 1: the file table walk finds UDP sockets too. Nothing tells when they are
-			  freed, so only where nobody looks at owners later */
+	__u8 holders; /* 1: no hook is attached; who holds a socket now, UDP too, is all there is to
+			 know */
 	__u8 pad[3];
 	__u32 self; /* our own process */
 };

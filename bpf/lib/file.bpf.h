@@ -10,8 +10,15 @@ static __always_inline bool file_wanted(const struct sock *sk)
 	if (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6)
 		return false;
 	if (sk->sk_protocol == IPPROTO_UDP)
-		return config.walk_udp;
+		return config.holders;
 	return sk->sk_protocol == IPPROTO_TCP && sk->__sk_common.skc_state != TCP_CLOSE;
+}
+
+static __always_inline bool is_inet(const struct socket *socket)
+{
+	const struct proto_ops *ops = socket->ops;
+
+	return ops && (ops->family == AF_INET || ops->family == AF_INET6);
 }
 
 /* The socket behind a file of the walk over all tasks' file tables, NULL for any other file. Needs

@@ -3,7 +3,8 @@
 #ifndef CULPRIT_SOCKET_BPF_H
 #define CULPRIT_SOCKET_BPF_H
 
-#include "owner.bpf.h"
+#include "held.bpf.h"
+#include "learn.bpf.h"
 #include "socket.h"
 
 static __always_inline __u64 inode_of(const struct sock *sk)
@@ -97,28 +98,40 @@ static __always_inline __u64 since(__u64 then)
 	return then ? bpf_ktime_get_boot_ns() - then : 0;
 }
 
-/* What the hooks of the connection signal remember of this socket, and its owner: its own, or what
- * a connection inherits from the listener behind its port. */
-static __always_inline void life_from_owners(struct socket_info *info, const struct sock *sk)
+/* What the hooks of the connection signal remember of this socket; false when they never met it. */
+static __always_inline bool life_from_owners(struct socket_info *info, const struct sock *sk)
 {
-	__u64 key = (__u64)sk, cgroup_id = info->owner.cgroup_id;
+	__u64 key = (__u64)sk;
+	struct abi_socket *known = bpf_map_lookup_elem(&owners, &key);
+
+	if (!known)
+		return false;
+	info->owner = known->owner;
+	info->role = known->role;
+	info->established_ns = since(known->established_ns);
+	if (info->state == TCP_ESTABLISHED)
+		info->state_ns = info->established_ns;
+	else
+		info->state_ns = since(known->closing_ns ?: known->opened_ns);
+	return true;
+}
+
+/* Its own owner, or what a connection inherits from the listener behind its port. */
+static __always_inline void life_of_tcp(struct socket_info *info, const struct sock *sk)
+{
+	__u64 cgroup_id = info->owner.cgroup_id;
 	struct abi_listener_key port = {
 		.netns = info->flow.netns,
 		.port = info->flow.local_port,
 	};
-	struct abi_socket *known = bpf_map_lookup_elem(&owners, &key);
+	bool known;
 
-	if (known) {
-		info->owner = known->owner;
-		info->role = known->role;
-		info->established_ns = since(known->established_ns);
-		if (info->state == TCP_ESTABLISHED)
-			info->state_ns = info->established_ns;
-		else
-			info->state_ns = since(known->closing_ns ?: known->opened_ns);
-	} else if (info->state != TCP_LISTEN && info->state != TCP_SYN_SENT) {
-		owner_from_listener(&info->owner, info->flow.netns, info->flow.local_port);
-	}
+	if (config.holders && info->state != TCP_LISTEN)
+		known = owner_from_holders(&info->owner, sk);
+	else
+		known = life_from_owners(info, sk);
+	if (!known && info->state != TCP_LISTEN && info->state != TCP_SYN_SENT)
+		inherit(&info->owner, info->flow.netns, info->flow.local_port);
 	/* older than culprit: the listener may not pass the user's filter, so say it here */
 	if (!info->role && info->state != TCP_LISTEN && bpf_map_lookup_elem(&listeners, &port))
 		info->role = ABI_ROLE_SERVER;

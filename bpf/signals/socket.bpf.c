@@ -5,6 +5,7 @@
 
 #include "filter.bpf.h"
 #include "socket.bpf.h"
+#include "walk.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -37,7 +38,7 @@ static __always_inline void from_tcp(struct socket_info *info, const struct tcp_
 	basics_from_sock(info, sk);
 	flow_from_tcp(&info->flow, tp);
 	info->state = sk->__sk_common.skc_state;
-	life_from_owners(info, sk);
+	life_of_tcp(info, sk);
 	if (info->state == TCP_LISTEN)
 		queues_from_listener(info, tp);
 	else
@@ -66,7 +67,7 @@ static __always_inline void from_timewait(struct socket_info *info,
 	flow_from_common(&info->flow, &tw->tw_sk.__tw_common);
 	info->state = tw->tw_sk.tw_substate;
 	timer_set(info, ABI_TIMER_TIME_WAIT, tw->tw_sk.tw_timer.expires);
-	owner_from_listener(&info->owner, info->flow.netns, info->flow.local_port);
+	inherit(&info->owner, info->flow.netns, info->flow.local_port);
 }
 
 /* All TCP sockets of the namespace in which the iterator was created, listening ones first. Since
@@ -110,10 +111,8 @@ int socket_udp(struct bpf_iter__udp *ctx)
 	struct seq_file *seq = ctx->meta->seq;
 	struct udp_sock *udp = ctx->udp_sk;
 	struct socket_info info = {};
-	struct abi_socket *known;
 	__s32 unread, unsent;
 	struct sock *sk;
-	__u64 key;
 
 	if (!udp)
 		return 0;
@@ -127,9 +126,34 @@ int socket_udp(struct bpf_iter__udp *ctx)
 	unsent = sk->sk_wmem_alloc.refs.counter - 1;
 	info.recv_queue = unread > 0 ? unread : 0;
 	info.send_queue = unsent > 0 ? unsent : 0;
-	key = (__u64)sk;
-	known = config.walk_udp ? bpf_map_lookup_elem(&owners, &key) : NULL;
-	if (known)
-		info.owner = known->owner; /* its cgroup was read from the socket too */
+	if (config.holders)
+		owner_from_holders(&info.owner, sk);
 	return put(seq, &info);
+}
+
+/* Whose sockets they are, where no hook of the connection signal has seen it: run once before the
+ * others, over the file tables of all tasks. Since 5.11 (bpf_sock_from_file). */
+SEC("?iter/task_file")
+int socket_walk(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct abi_ledger *ledger;
+	struct socket *socket;
+	struct sock *sk;
+	bool added;
+
+	socket = task && file ? bpf_sock_from_file(file) : NULL;
+	sk = socket && is_inet(socket) ? socket->sk : NULL;
+	if (!sk)
+		return 0;
+	/* most are connected: what they are is not asked of the sock, whose memory is cold */
+	if (socket->state == SS_UNCONNECTED && sk->__sk_common.skc_state == TCP_LISTEN)
+		added = walk_file(task, file, ctx->meta->session_id) == 0;
+	else
+		added = held_add(sk, task);
+	ledger = added ? NULL : ledger_of(ABI_SOCKET);
+	if (ledger)
+		count_one(&ledger->map_full);
+	return 0;
 }

@@ -21,7 +21,7 @@ namespace culprit {
 namespace {
 
 constexpr const char* kEpilog =
-    "Exit codes: 0 done and healthy, 1 could not do it or the verdict is incomplete,\n"
+    "Exit codes: 0 done and healthy, 1 could not do it or something is left out,\n"
     "2 wrong usage, 3 done and there are findings of severity warning or critical.";
 
 void add_output(CLI::App& app, Options& o) {

@@ -115,7 +115,7 @@ Result<void> Show::visit_all() {
             unreached += *done ? 0 : 1;
         }
     }
-    if (!may_enter)
+    if (!may_enter && !(x_config.filters & ABI_FILTER_NETNS)) // another one asked for is an error
         x_report.notes.push_back(
             "only the own network namespace was looked at: entering others needs CAP_SYS_ADMIN");
     if (unreached + left_out)
@@ -137,7 +137,7 @@ void Show::check_complete() {
     if (x_received != ledger.submitted || x_capture.rejected())
         x_report.notes.push_back(
             fmt::format("{} sockets were written and {} read", ledger.submitted, x_received));
-    if (const std::uint64_t full = ledgers[ABI_CLOSE].map_full)
+    if (const std::uint64_t full = ledger.map_full)
         x_report.notes.push_back(fmt::format("{} sockets have no owner: too many", full));
 }
 
@@ -184,7 +184,9 @@ int run_show(const Options& options) {
                                    : inventory_text(*report, style_of(options))) ||
         !flush_data())
         return print_error(sys_error(errno, "write the table"));
-    return report->issues.empty() ? kExitHealthy : kExitFindings;
+    if (!report->issues.empty())
+        return kExitFindings;
+    return report->notes.empty() ? kExitHealthy : kExitFailed; // each note is something left out
 }
 
 } // namespace culprit

@@ -36,7 +36,7 @@ using Object = std::unique_ptr<bpf_object, ObjectClose>;
 
 constexpr std::size_t kPollMax = Capture::kPollMax;
 constexpr std::uint64_t kLookNs = 200'000'000;
-constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners"};
+constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners", "servers"};
 
 std::string why_not_loaded(int error, const Features& features) {
     if (error == -EPERM &&
@@ -125,7 +125,7 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
     abi_config config = options.config;
     config.probe_reads = features.may_read_packets();
     config.tick_ns = tick_ns();
-    config.walk_udp = options.iterators_only;
+    config.holders = options.iterators_only;
     config.self = static_cast<__u32>(::getpid());
     for (const std::uint32_t kind : options.kinds)
         config.kinds |= 1ULL << kind;
@@ -140,6 +140,7 @@ Result<void> Capture::Impl::load(Loaded& into, const Features& features,
     if (!constants || bpf_map__set_initial_value(constants, &config, sizeof(config)))
         return fail(Code::kFailed, "the BPF object has no constants of the expected size");
     share_maps(object);
+    size_maps(object, options.iterators_only);
     const std::uint64_t began = boot_now_ns();
     if (const int error = bpf_object__load(object))
         return fail(error == -EPERM ? Code::kDenied : Code::kFailed,
@@ -252,11 +253,11 @@ void Capture::start(const Features& features, const CaptureOptions& options) {
     for (const Signal* signal : all_signals()) {
         const bool asked = std::ranges::any_of(
             signal->kinds, [&](const Kind* kind) { return options.kinds.contains(kind->id); });
-        const bool owners = signal == all_signals().front();
+        const bool owners = signal == all_signals().front() && !options.iterators_only;
         if (!asked && !owners)
             continue;
         Loading& one = all.emplace_back();
-        one.status = plan_signal(*signal, features);
+        one.status = plan_signal(*signal, features, options.iterators_only);
         one.loaded.signal = signal;
     }
     x_impl->load_all(all, features, options);

@@ -62,8 +62,8 @@ public:
     Capture(Capture&&) noexcept;
     Capture& operator=(Capture&&) noexcept;
 
-    /// Signals that own one of the kinds, plus the one that knows the owners. Never fails as a
-    /// whole: see status().
+    /// Signals that own one of the kinds, plus the one whose hooks know the owners. Never fails as
+    /// a whole: see status().
     void start(const Features& features, const CaptureOptions& options);
     const std::vector<SignalStatus>& status() const;
 
@@ -98,7 +98,8 @@ private:
 };
 
 /// What start() would do: which hooks, without touching the kernel. Pure.
-SignalStatus plan_signal(const Signal& signal, const Features& features);
+SignalStatus plan_signal(const Signal& signal, const Features& features,
+                         bool iterators_only = false);
 
 /// All tracepoints and iterators any signal asks for; one may be asked for twice.
 std::vector<std::string> wanted_hooks();

@@ -5,7 +5,10 @@
 #include <bpf/bpf.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "signals/iterator.h"
@@ -74,6 +77,15 @@ bool ObjectMaps::run(const char* program, const char* map, const RecordSink& wri
     if (all)
         written(*all);
     return all.has_value();
+}
+
+void size_maps(bpf_object* object, bool iterators_only) {
+    using Room = std::pair<const char*, std::uint32_t>;
+    static constexpr Room kAlone[] = {{"owners", 65536}};
+    static constexpr Room kWithHooks[] = {{"held", 1}, {"holders", 1}};
+    for (const auto& [name, entries] : iterators_only ? std::span<const Room>(kAlone) : kWithHooks)
+        if (bpf_map* map = bpf_object__find_map_by_name(object, name))
+            bpf_map__set_max_entries(map, entries);
 }
 
 } // namespace culprit

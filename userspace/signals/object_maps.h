@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The maps of one loaded BPF object.
+// The maps of one BPF object.
 #pragma once
 
 #include <bpf/libbpf.h>
@@ -7,6 +7,11 @@
 #include "signals/signal.h"
 
 namespace culprit {
+
+/// Hooks keep the owners of all sockets in one map. A walk without hooks keeps there only those of
+/// listening sockets, the others in maps of its own, which nothing else uses.
+/// To be called before the object is loaded.
+void size_maps(bpf_object* object, bool iterators_only);
 
 class ObjectMaps : public MapReader {
 public:

@@ -7,13 +7,15 @@
 
 namespace culprit {
 
-SignalStatus plan_signal(const Signal& signal, const Features& features) {
+SignalStatus plan_signal(const Signal& signal, const Features& features, bool iterators_only) {
     SignalStatus status{signal.name, State::kOn, {}, {}, {}};
     const auto off = [&](std::string why) {
         status.state = State::kOff;
         status.why.push_back(std::move(why));
     };
     for (const Hook& hook : signal.hooks) {
+        if (hook.alone && !iterators_only)
+            continue;
         const bool blocked = hook.probes && !features.may_read_packets();
         const std::uint32_t args = blocked ? 0 : features.args_of(hook.tracepoint);
         status.hooks.push_back({hook.tracepoint, args, false});

@@ -90,6 +90,8 @@ struct Hook {
     const char* without; // what is lost when an optional hook is absent
     std::span<const Argument> arguments = {};
     bool probes = false; // lives by probe reads, which lockdown=confidentiality refuses
+    bool alone = false;  // only where nothing is attached, which would know better; such hooks are
+                         // the last ones of their signal
 };
 
 /// Iterators are run, not attached: they cost nothing while nobody asks.

@@ -94,6 +94,11 @@ constexpr const Kind* kKinds[] = {&kSocket, &kSocketTotal};
 constexpr Hook kHooks[] = {
     {"iter/tcp", "socket_tcp", true, ""},
     {"iter/udp", "socket_udp", false, "UDP sockets are not listed"},
+    {.tracepoint = kTaskFileIterator,
+     .program = "socket_walk",
+     .required = false,
+     .without = "sockets have no owner (needs bpf_sock_from_file, Linux 5.11)",
+     .alone = true},
 };
 
 } // namespace
