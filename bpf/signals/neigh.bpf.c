@@ -22,34 +22,22 @@ struct {
 	__type(value, struct neigh_waiting);
 } waiting SEC(".maps");
 
-struct pace {
+/* Events of an interval, written by all CPUs without a lock: a few more may pass. */
+static struct {
 	__u64 interval;
-	__u64 sent; /* in it */
-};
-
-/* One element, written by all CPUs without a lock: a few events more may pass. Never full. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct pace);
-} paces SEC(".maps");
+	__u64 sent;
+} pace;
 
 /* Whoever is on the link can make these events as fast as he sends. */
 static __always_inline bool may_send(void)
 {
 	__u64 interval = rate_interval();
-	struct pace *pace;
-	__u32 zero = 0;
 
-	pace = bpf_map_lookup_elem(&paces, &zero);
-	if (!pace)
-		return false;
-	if (pace->interval != interval) {
-		pace->interval = interval;
-		pace->sent = 0;
+	if (pace.interval != interval) {
+		pace.interval = interval;
+		pace.sent = 0;
 	}
-	return pace->sent++ < EVENTS_PER_INTERVAL;
+	return pace.sent++ < EVENTS_PER_INTERVAL;
 }
 
 /* NUD_INCOMPLETE is 1, NUD_PERMANENT 8. */

@@ -242,8 +242,7 @@ TEST_CASE("a second answer alone is worth knowing, with trouble it is a fault", 
     CHECK(loud(window) == Ids{"duplicate-ip"});
 }
 
-TEST_CASE("a table that takes no entry is full, with its limit and a better one",
-          "[neigh_test]") {
+TEST_CASE("a table that takes no entry is full, with its limit and a better one", "[neigh_test]") {
     Window window = ten_seconds();
     add_table(window, 12, 1024);
     const auto findings = found(window);
@@ -267,8 +266,7 @@ TEST_CASE("who cannot reach anybody new because of a full table is named", "[nei
     CHECK(findings.front().affected.front().owner.tgid == 43);
 }
 
-TEST_CASE("a crowded table that makes room is worth knowing, another one is not",
-          "[neigh_test]") {
+TEST_CASE("a crowded table that makes room is worth knowing, another one is not", "[neigh_test]") {
     Window window = ten_seconds();
     add_table(window, 0, 1000);
     REQUIRE(found(window).size() == 1);

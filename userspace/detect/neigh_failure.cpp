@@ -26,6 +26,7 @@ struct Failure {
     Dealings dealings;
     std::uint64_t samples = 0; // of packets dropped while they waited for it
     std::string example;
+    double per_second = 0; // failures
 
     bool is_gateway() const { return neighbour.routed; }
     bool went_away() const { return !neighbour.mac.empty(); }
@@ -38,14 +39,16 @@ public:
     explicit Failures(const Facts& facts) {
         for (NeighbourFacts& neighbour : neighbours_of(facts.total))
             if (neighbour.failed)
-                x_all.push_back({std::move(neighbour), {}, 0, ""});
+                x_all.push_back({.neighbour = std::move(neighbour)});
         std::ranges::stable_sort(x_all, std::greater{},
                                  [](const Failure& f) { return f.neighbour.failed; });
         for (const DropFacts& drops : facts.drops().of("neigh-failure"))
             for (const auto& row : drops.samples)
                 add(row);
-        for (Failure& failure : x_all)
+        for (Failure& failure : x_all) {
             add_dealings(failure, facts.total);
+            failure.per_second = per_second(facts.total, double(failure.neighbour.failed));
+        }
     }
     const std::vector<Failure>& all() const& { return x_all; }
     void all() const&& = delete; // it would not outlive the loop over it
@@ -98,8 +101,10 @@ private:
 /// Once is a probe; what is tried again, somebody needs.
 bool is_repeated(const Failure& failure) {
     const bool known = !failure.neighbour.waiting.empty();
-    return failure.neighbour.failed >=
-               (known ? threshold::kNeighFailedMin : threshold::kNeighFailedUnknown) ||
+    const std::uint64_t enough =
+        known ? threshold::kNeighFailedMin : threshold::kNeighFailedUnknown;
+    return (failure.neighbour.failed >= enough &&
+            failure.per_second >= threshold::kNeighFailedPerSecond) ||
            (known && failure.went_away() && failure.dealings.resent);
 }
 
@@ -132,8 +137,9 @@ void add_evidence(Finding& finding, const Failure& failure) {
     const NeighbourFacts& n = failure.neighbour;
     const char* protocol = n.family == AF_INET6 ? "neighbour discovery" : "ARP";
     finding.evidence.push_back(
-        {fmt::format("it left all probes ({}) without an answer {} times; {} packets waited in vain",
-                     protocol, n.failed, n.packets),
+        {fmt::format(
+             "it left all probes ({}) without an answer {} times; {} packets waited in vain",
+             protocol, n.failed, n.packets),
          double(n.failed), "failures", "neigh_timer_handler"});
     finding.evidence.push_back(
         {failure.went_away() ? fmt::format("it answered before, as {}: the host went away", n.mac)
@@ -149,15 +155,13 @@ void add_evidence(Finding& finding, const Failure& failure) {
                                                 failure.samples, failure.example),
                                     double(failure.samples), "packets", "kfree_skb NEIGH_FAILED"});
     if (failure.dealings.unanswered)
-        finding.evidence.push_back({fmt::format("{} connection attempts to there failed",
-                                                failure.dealings.unanswered),
-                                    double(failure.dealings.unanswered), "attempts",
-                                    "inet_sock_set_state"});
+        finding.evidence.push_back(
+            {fmt::format("{} connection attempts to there failed", failure.dealings.unanswered),
+             double(failure.dealings.unanswered), "attempts", "inet_sock_set_state"});
     if (failure.dealings.resent)
-        finding.evidence.push_back({fmt::format("{} segments to there were sent again",
-                                                failure.dealings.resent),
-                                    double(failure.dealings.resent), "segments",
-                                    "tcp_retransmit_skb"});
+        finding.evidence.push_back(
+            {fmt::format("{} segments to there were sent again", failure.dealings.resent),
+             double(failure.dealings.resent), "segments", "tcp_retransmit_skb"});
 }
 
 Finding describe(const Failure& failure, const Window& total) {
@@ -171,13 +175,13 @@ Finding describe(const Failure& failure, const Window& total) {
         finding.culprit = n.waiting.front();
     finding.affected = n.waiting;
     finding.count = n.failed;
-    finding.rate_per_s = per_second(total, double(n.failed));
+    finding.rate_per_s = failure.per_second;
     add_evidence(finding, failure);
-    finding.advice.push_back(
-        {failure.went_away() ? "is that host up, and its link, switch port and VLAN in order?"
-                             : "is that host up and on this link (VLAN, cable, bridge)? Does "
-                               "anything answer?",
-         show_neighbour(n, total.names)});
+    finding.advice.push_back({failure.went_away()
+                                  ? "is that host up, and its link, switch port and VLAN in order?"
+                                  : "is that host up and on this link (VLAN, cable, bridge)? Does "
+                                    "anything answer?",
+                              show_neighbour(n, total.names)});
     finding.advice.push_back(
         failure.is_gateway()
             ? Advice{"or the route names a gateway that is not there",
@@ -199,9 +203,9 @@ void add_probes(const std::vector<const NeighbourFacts*>& once, const Window& to
         finding.confidence = 0.5;
         const std::string others =
             all.size() > 1 ? fmt::format(" and {} other addresses do", all.size() - 1) : " does";
-        finding.title = fmt::format("{}{} not answer on {}; nobody is seen to need {}",
-                                    all.front()->address, others, finding.where.device,
-                                    all.size() > 1 ? "them" : "it");
+        finding.title =
+            fmt::format("{}{} not answer on {}; nobody is seen to need {}", all.front()->address,
+                        others, finding.where.device, all.size() > 1 ? "them" : "it");
         for (const NeighbourFacts* n : all) {
             finding.count += n->failed;
             for (const Party& party : n->waiting)
@@ -231,9 +235,8 @@ std::vector<Finding> detect_neigh_failure(const Facts& facts) {
         for (const auto& [place, count] : told)
             if (count > threshold::kNeighTold && finding.where.netns == place.first &&
                 finding.where.device == device(place.first, place.second, facts.total.names))
-                finding.evidence.push_back(
-                    {fmt::format("{} neighbours fail on that device", count), double(count),
-                     "neighbours", "neigh_timer_handler"});
+                finding.evidence.push_back({fmt::format("{} neighbours fail on that device", count),
+                                            double(count), "neighbours", "neigh_timer_handler"});
     add_probes(once, facts.total, findings);
     return findings;
 }

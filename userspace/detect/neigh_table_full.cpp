@@ -24,9 +24,9 @@ DropFacts drops_of(const Facts& facts, std::uint32_t family) {
     constexpr std::uint16_t kEthernetIp6 = 0x86dd;
     DropFacts all;
     for (const DropFacts& drops : facts.drops().of("neigh-table-full")) {
-        const bool six = drops.function().find('6') != std::string_view::npos ||
-                         (!drops.samples.empty() &&
-                          drops.samples.front().record.ethertype == kEthernetIp6);
+        const bool six =
+            drops.function().find('6') != std::string_view::npos ||
+            (!drops.samples.empty() && drops.samples.front().record.ethertype == kEthernetIp6);
         if (six != (family == AF_INET6))
             continue;
         all.packets += drops.packets;
@@ -62,9 +62,9 @@ void add_advice(Finding& finding, const neigh_total& table) {
 Finding describe(const neigh_total& table, const DropFacts& drops, const Facts& facts) {
     const bool full = table.refused || drops.packets;
     Finding finding{.id = "neigh-table-full", .layer = Layer::kDataLink};
-    finding.severity = !full                        ? Severity::kInfo
+    finding.severity = !full                     ? Severity::kInfo
                        : !drops.affected.empty() ? Severity::kCritical
-                                                    : Severity::kWarning;
+                                                 : Severity::kWarning;
     finding.confidence = table.refused ? 0.95 : 0.8;
     const char* name = table.family == AF_INET6 ? "IPv6 (ndisc_cache)" : "IPv4 (arp_cache)";
     finding.title = fmt::format(
@@ -103,9 +103,9 @@ std::vector<Finding> detect_neigh_table_full(const Facts& facts) {
             if (row.family == family)
                 table = row;
         const DropFacts drops = drops_of(facts, family);
-        const bool crowded = table.forced && table.gc_thresh3 &&
-                             double(table.entries) >=
-                                 threshold::kNeighCrowded * double(table.gc_thresh3);
+        const bool crowded =
+            table.forced && table.gc_thresh3 &&
+            double(table.entries) >= threshold::kNeighCrowded * double(table.gc_thresh3);
         if (table.refused || drops.packets || crowded)
             findings.push_back(describe(table, drops, facts));
     }

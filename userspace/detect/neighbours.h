@@ -40,11 +40,12 @@ std::vector<NeighbourFacts> neighbours_of(const Window& total);
 
 /// How connections fare.
 struct Dealings {
-    std::uint64_t unanswered = 0; // attempts without an answer, or told that the host is unreachable
-    std::uint64_t refused = 0;    // attempts
-    std::uint64_t resets = 0;     // received on connections
-    std::uint64_t resent = 0;     // segments
-    std::vector<Party> parties;   // whose they are
+    std::uint64_t unanswered =
+        0;                      // attempts without an answer, or told that the host is unreachable
+    std::uint64_t refused = 0;  // attempts
+    std::uint64_t resets = 0;   // received on connections
+    std::uint64_t resent = 0;   // segments
+    std::vector<Party> parties; // whose they are
 
     std::uint64_t failed() const { return unanswered + refused + resets; }
 };

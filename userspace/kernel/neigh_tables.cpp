@@ -66,10 +66,10 @@ Result<NeighCounts> read_neigh_counts(int family) {
 
 NeighLimits read_neigh_limits(int family) {
     const auto read = [&](const char* name) {
-        std::istringstream text(
-            read_file(std::string("/proc/sys/net/") + (family == AF_INET6 ? "ipv6" : "ipv4") +
-                      "/neigh/default/" + name)
-                .value_or(""));
+        std::istringstream text(read_file(std::string("/proc/sys/net/") +
+                                          (family == AF_INET6 ? "ipv6" : "ipv4") +
+                                          "/neigh/default/" + name)
+                                    .value_or(""));
         std::uint64_t value = 0;
         text >> value;
         return value;

@@ -61,10 +61,9 @@ constexpr Part kTotalMaxima[] = {
     CULPRIT_PART(neigh_total, entries), CULPRIT_PART(neigh_total, gc_thresh1),
     CULPRIT_PART(neigh_total, gc_thresh2), CULPRIT_PART(neigh_total, gc_thresh3)};
 
-constexpr Kind kNeigh = {
-    ABI_NEIGH,           "neigh", "addresses on a link that fail or change",
-    sizeof(neigh_event), true,    kEventFields,
-    kEventKey,           kEventSums};
+constexpr Kind kNeigh = {ABI_NEIGH,           "neigh",   "addresses on a link that fail or change",
+                         sizeof(neigh_event), true,      kEventFields,
+                         kEventKey,           kEventSums};
 constexpr Kind kNeighTotal = {ABI_NEIGH_TOTAL,     "neigh_total", "the host's neighbour tables",
                               sizeof(neigh_total), false,         kTotalFields,
                               kTotalKey,           kTotalSums,    kTotalMaxima};
