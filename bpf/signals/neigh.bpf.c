@@ -202,9 +202,9 @@ static __always_inline void describe_read(struct neigh_event *event, const struc
 	event->ifindex = BPF_CORE_READ(dev, ifindex);
 	event->family = BPF_CORE_READ(n, tbl, family);
 	if (event->family == AF_INET6)
-		bpf_core_read(event->address, 16, n->primary_key);
+		bpf_core_read(event->address, 16, &n->primary_key);
 	else
-		bpf_core_read(event->address, 4, n->primary_key);
+		bpf_core_read(event->address, 4, &n->primary_key);
 }
 
 /* net/core/neighbour.c: __neigh_update(), before it decides. The address on the wire is a plain
@@ -222,7 +222,7 @@ int BPF_PROG(neigh_moved, struct neighbour *n, const u8 *lladdr, u8 new, u32 fla
 
 	if (!lladdr || pid || flags & NEIGH_UPDATE_F_ADMIN)
 		return 0;
-	bpf_core_read(event.old_mac, 6, n->ha);
+	bpf_core_read(event.old_mac, 6, &n->ha);
 	bpf_probe_read_kernel(event.new_mac, 6, lladdr);
 	if (!macs[0] || !macs[1] || macs[0] == macs[1])
 		return 0;

@@ -76,7 +76,7 @@ Finding describe(const neigh_total& table, const DropFacts& drops, const Facts& 
     finding.where.kernel = table.family == AF_INET6 ? "ndisc_cache" : "arp_cache";
     finding.affected = drops.affected;
     finding.first_ns = facts.total.from_ns;
-    finding.count = std::max(table.refused, drops.packets);
+    finding.count = std::max<std::uint64_t>(table.refused, drops.packets);
     finding.rate_per_s = per_second(facts.total, double(finding.count));
     finding.evidence.push_back(
         {fmt::format("{} entries could not be made, {} rounds of forced collection", table.refused,
