@@ -11,8 +11,8 @@
 enum abi_neigh {
 	ABI_NEIGH_FAILED = 0, /* it did not answer, all probes are used up */
 	ABI_NEIGH_CHANGED = 1, /* another link-layer address took its place */
-	ABI_NEIGH_REFUSED = 2, /* another one answered too, and was not believed: the one we have
-				  was new, or confirmed */
+	ABI_NEIGH_REFUSED = 2, /* another one answered too, within a second of the one we have, and
+				  was not believed */
 };
 
 /* One of these. Hooks: neigh_timer_handler (failed; what waited is collected at

@@ -55,6 +55,7 @@
 
 /* include/uapi/linux/neighbour.h */
 #define NUD_INCOMPLETE 0x01
+#define NUD_REACHABLE 0x02
 #define NUD_PROBE 0x10
 #define NUD_FAILED 0x20
 #define NUD_NOARP 0x40

@@ -178,11 +178,9 @@ int BPF_PROG(neigh_failed, struct neighbour *n, int error)
 	if (n->nud_state != NUD_FAILED)
 		return 0;
 	ledger = ledger_of(ABI_NEIGH);
-	if (!ledger)
+	if (!ledger || !describe(&event, n))
 		return 0;
 	count_one(&ledger->seen);
-	if (!describe(&event, n))
-		return 0;
 	event.type = ABI_NEIGH_FAILED;
 	add_waiting(&event, (__u64)n);
 	/* only an entry without a valid address lets packets wait */
@@ -230,13 +228,18 @@ int BPF_PROG(neigh_moved, struct neighbour *n, const u8 *lladdr, u8 new, u32 fla
 	dev = BPF_CORE_READ(n, dev);
 	if (old & (NUD_NOARP | NUD_PERMANENT) || BPF_CORE_READ(dev, addr_len) != 6)
 		return 0;
+	event.type = ABI_NEIGH_CHANGED;
+	if (old & NUD_LEARNT && !(flags & NEIGH_UPDATE_F_OVERRIDE)) {
+		/* in all other states the one we have need not have answered of late */
+		if (old != NUD_REACHABLE)
+			return 0;
+		event.type = ABI_NEIGH_REFUSED;
+	}
 	ledger = ledger_of(ABI_NEIGH);
 	if (!ledger)
 		return 0;
 	count_one(&ledger->seen);
 	describe_read(&event, n, dev);
-	event.type = old & NUD_LEARNT && !(flags & NEIGH_UPDATE_F_OVERRIDE) ? ABI_NEIGH_REFUSED
-									    : ABI_NEIGH_CHANGED;
 	event.old_state = state_number(old);
 	event.new_state = state_number(event.type == ABI_NEIGH_REFUSED ? old : new);
 	send(ledger, &event);

@@ -202,7 +202,7 @@ TEST_CASE("ordinary resolution, one failover and one probe of an unused address 
     const Json verdict = verdict_of(culprit);
     INFO(verdict.dump(1));
     CHECK(is_quiet(verdict));
-    CHECK(verdict["outcome"] == "healthy");
+    CHECK(verdict["verdict"] == "healthy");
     const auto probe = find_finding(verdict, "neigh-failure", of_address(ns.address(kNobody)));
     CHECK(probe);
     CHECK(!says(verdict, "duplicate-ip"));

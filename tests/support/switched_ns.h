@@ -18,14 +18,14 @@ public:
         std::random_device random;
         // 198.18.0.0/15 is for tests of networks (RFC 2544)
         x_net = fmt::format("198.{}.{}.", 18 + (random() & 1), random() & 255);
-        x_switch.shell("ip link add br type bridge && ip link set br up");
+        x_switch.shell("ip link add br0 type bridge && ip link set br0 up");
         unsigned last = 0;
         for (Side* side : {&a, &b, &c}) {
             last++;
             side->device = "eth0";
             side->v4 = address(last);
             x_switch.shell(fmt::format("ip link add p{0} type veth peer name eth0 netns {1} && "
-                                       "ip link set p{0} master br up",
+                                       "ip link set p{0} master br0 up",
                                        last, side->holder()));
             side->shell(fmt::format(
                 "ip link set lo up && ip link set eth0 address 02:00:00:00:00:{0:02x} up && "
@@ -54,7 +54,7 @@ inline void announce(const Side& side, unsigned char last_of_mac, const std::str
         must(bool(fd), "make a packet socket");
         std::array<unsigned char, 28> arp = {0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, last_of_mac};
         must(inet_pton(AF_INET, host.c_str(), &arp[14]) == 1, "read the address");
-        std::fill_n(&arp[18], 6, static_cast<unsigned char>(0xff));
+        std::copy_n(&arp[8], 6, &arp[18]);
         std::copy_n(&arp[14], 4, &arp[24]);
         sockaddr_ll to{};
         to.sll_family = AF_PACKET;

@@ -19,10 +19,10 @@ constexpr std::array kClasses = {
     DropClass{"neigh-failure", "NEIGH_FAILED", "*"},
     DropClass{"neigh-failure", "NEIGH_QUEUEFULL", "*"},
     DropClass{"neigh-table-full", "NEIGH_CREATEFAIL", "*"},
+    DropClass{"neigh-failure", "*", "neigh_invalidate"}, // IPv6 gives no reason
+    DropClass{"neigh-failure", "*", "arp_error_report"},
+    DropClass{"neigh-failure", "*", "ndisc_error_report"},
     // kernels without reasons
-    DropClass{"neigh-failure", "-", "neigh_invalidate"},
-    DropClass{"neigh-failure", "-", "arp_error_report"},
-    DropClass{"neigh-failure", "-", "ndisc_error_report"},
     DropClass{"neigh-failure", "-", "__neigh_event_send"},
     DropClass{"neigh-table-full", "-", "ip_finish_output2"},
     DropClass{"neigh-table-full", "-", "ip6_finish_output2"},

@@ -103,9 +103,8 @@ bool is_repeated(const Failure& failure) {
     const bool known = !failure.neighbour.waiting.empty();
     const std::uint64_t enough =
         known ? threshold::kNeighFailedMin : threshold::kNeighFailedUnknown;
-    return (failure.neighbour.failed >= enough &&
-            failure.per_second >= threshold::kNeighFailedPerSecond) ||
-           (known && failure.went_away() && failure.dealings.resent);
+    return failure.neighbour.failed >= enough &&
+           failure.per_second >= threshold::kNeighFailedPerSecond;
 }
 
 bool is_needed(const Failure& failure) {
