@@ -4,10 +4,20 @@
 #define CULPRIT_PACKETS_H
 
 /* packets */
+struct netdev_queue;
+
 struct net_device {
 	int ifindex;
+	unsigned int mtu;
 	unsigned char addr_len;
 	possible_net_t nd_net;
+	unsigned long state;
+	struct netdev_queue *_tx;
+	const unsigned char *dev_addr;
+};
+
+struct dst_entry {
+	struct net_device *dev;
 };
 
 struct sk_buff {
@@ -17,7 +27,9 @@ struct sk_buff {
 	char cb[48];
 	unsigned int len;
 	__be16 protocol;
+	__u8 pkt_type : 3;
 	__u16 network_header;
+	__u16 mac_header;
 	unsigned char *head;
 	unsigned long _skb_refdst;
 	int skb_iif;

@@ -8,6 +8,28 @@ struct signal_struct {
 	atomic_t live;
 };
 
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+/* as they were when the task entered the kernel */
+#if defined(__TARGET_ARCH_arm64)
+struct pt_regs {
+	u64 orig_x0;
+	int syscallno;
+};
+#else
+struct pt_regs {
+	unsigned long di;
+	unsigned long orig_ax;
+};
+#endif
+
 struct task_struct {
 	int tgid;
 	char comm[16];
@@ -15,6 +37,7 @@ struct task_struct {
 	u64 start_boottime;
 	unsigned int flags;
 	struct signal_struct *signal;
+	struct files_struct *files;
 };
 
 struct seq_file;

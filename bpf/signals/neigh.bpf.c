@@ -3,9 +3,9 @@
  * link-layer address? */
 #include "vmlinux.h"
 
+#include "datagram.bpf.h"
 #include "filter.bpf.h"
 #include "neigh.h"
-#include "owner.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -113,7 +113,7 @@ int BPF_PROG(neigh_asked, struct neighbour *n, int rc)
 		return 0;
 	sk = sock_of_skb(skb);
 	if (sk)
-		owner_from_sock(&owner, sk, false);
+		owner_from_packet_sock(&owner, sk, true);
 	value = waiting_of((__u64)n, qlen > 1);
 	if (!value)
 		return 0;

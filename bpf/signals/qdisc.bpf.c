@@ -2,9 +2,9 @@
 /* How long do packets wait in this host's egress queues, and how full are those? */
 #include "vmlinux.h"
 
+#include "datagram.bpf.h"
 #include "filter.bpf.h"
-#include "owner.bpf.h"
-#include "qdisc.h"
+#include "share.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -29,12 +29,17 @@ struct {
 	__type(value, struct qdisc_value);
 } blank SEC(".maps");
 
-/* How many packets each CPU has seen enqueued; decides which one is timed. Never full. */
+/* Which packet of this CPU is timed. Never full. */
+struct turn {
+	__u64 interval;
+	__u32 packets; /* enqueued in this interval */
+	__u32 mask; /* one in (mask + 1) is timed in this interval */
+};
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct turn);
 } turns SEC(".maps");
 
 /* Packets under way, direct mapped by address. A slot overwritten by another packet, or never
@@ -43,6 +48,7 @@ struct {
 struct stamp {
 	__u64 skb;
 	__u64 when_ns;
+	__u64 stands_for; /* packets */
 };
 static struct stamp stamps[STAMPS];
 
@@ -53,6 +59,15 @@ static __always_inline struct stamp *stamp_of(const struct sk_buff *skb)
 	return &stamps[((address >> 8) ^ (address >> 18)) & (STAMPS - 1)];
 }
 
+/* A slow link has few packets, and of a process with little traffic each one counts: the fewer
+ * there were in the last interval, the more of this one are timed. */
+static __always_inline __u32 mask_after(__u32 packets)
+{
+	if (packets < 64)
+		return 0;
+	return packets < 512 ? config.sample_mask & 7 : config.sample_mask;
+}
+
 /* Fires after a successful enqueue to a root qdisc (net/core/dev.c: dev_qdisc_enqueue()); not when
  * an empty queue is bypassed, and not in 5.10. */
 SEC("?tp_btf/qdisc_enqueue")
@@ -60,15 +75,24 @@ int BPF_PROG(qdisc_enqueued, struct Qdisc *qdisc, const struct netdev_queue *txq
 	     struct sk_buff *skb)
 {
 	struct stamp *stamp = stamp_of(skb);
+	__u64 interval = rate_interval();
+	struct turn *turn;
 	__u32 zero = 0;
-	__u64 *turn;
 
 	if (stamp->skb == (__u64)skb)
 		stamp->skb = 0;
 	turn = bpf_map_lookup_elem(&turns, &zero);
-	if (!turn || (*turn)++ & config.sample_mask)
+	if (!turn)
+		return 0;
+	if (turn->interval != interval) {
+		turn->mask = mask_after(turn->packets);
+		turn->packets = 0;
+		turn->interval = interval;
+	}
+	if (turn->packets++ & turn->mask)
 		return 0;
 	stamp->when_ns = bpf_ktime_get_boot_ns();
+	stamp->stands_for = turn->mask + 1;
 	stamp->skb = (__u64)skb;
 	return 0;
 }
@@ -91,6 +115,7 @@ queue_of(struct abi_ledger *ledger, const struct qdisc_key *key, const struct Qd
 {
 	struct qdisc_value *value = bpf_map_lookup_elem(&queues, key);
 	const struct Qdisc_ops *ops = qdisc->ops;
+	struct qdisc_share_key rest;
 	__u32 zero = 0;
 	void *fresh;
 
@@ -107,11 +132,13 @@ queue_of(struct abi_ledger *ledger, const struct qdisc_key *key, const struct Qd
 	}
 	comm_copy(value->id, ops->id);
 	value->dropped = qdisc->qstats.drops;
+	rest_of(&rest, key);
+	share_at(&rest);
 	return value;
 }
 
 static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff *skb,
-				 const struct sock *sk, const struct qdisc_key *key,
+				 struct sock *sk, const struct qdisc_key *key,
 				 const struct qdisc_value *value, const struct Qdisc *qdisc,
 				 __u64 sojourn)
 {
@@ -121,8 +148,7 @@ static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff
 	flow_from_skb(&event.flow, &packet, skb);
 	event.flow.netns = key->netns;
 	event.flow.ifindex = key->ifindex;
-	if (sk)
-		owner_from_sock(&event.owner, sk, false);
+	owner_from_packet_sock(&event.owner, sk, false);
 	if (!record_matches(ledger, &event.flow, &event.owner))
 		return;
 	event.sojourn_ns = sojourn;
@@ -135,13 +161,13 @@ static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff
 }
 
 static __always_inline void timed(const struct Qdisc *qdisc, const struct netdev_queue *txq,
-				  const struct sk_buff *skb, __u64 since)
+				  const struct sk_buff *skb, const struct stamp *stamp)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_QDISC);
-	__u64 sojourn = bpf_ktime_get_boot_ns() - since, interval;
+	__u64 sojourn = bpf_ktime_get_boot_ns() - stamp->when_ns, interval;
 	struct net_device *dev = txq->dev;
 	/* before the paths part: the verifier pays for each load of a pointer on each path */
-	const struct sock *sk = sock_of_skb(skb);
+	struct sock *sk = sock_of_skb(skb);
 	struct qdisc_key key = { .handle = qdisc->handle, .parent = qdisc->parent };
 	struct qdisc_value *value;
 	struct net *net;
@@ -166,6 +192,7 @@ static __always_inline void timed(const struct Qdisc *qdisc, const struct netdev
 		value->backlog_bytes = qdisc->qstats.backlog;
 	if (qdisc->q.qlen > value->backlog_pkts)
 		value->backlog_pkts = qdisc->q.qlen;
+	share(&key, skb, sk, stamp->stands_for, sojourn);
 	if (sojourn < config.slow_ns)
 		return;
 	count_one(&value->slow);
@@ -192,6 +219,6 @@ int BPF_PROG(qdisc_dequeued, struct Qdisc *qdisc, const struct netdev_queue *txq
 	if (stamp->skb != (__u64)skb)
 		return 0;
 	stamp->skb = 0;
-	timed(qdisc, txq, skb, stamp->when_ns);
+	timed(qdisc, txq, skb, stamp);
 	return 0;
 }

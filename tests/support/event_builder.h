@@ -15,6 +15,9 @@
 
 #include "abi/connection.h"
 #include "abi/drop.h"
+#include "abi/firewall.h"
+#include "abi/icmp.h"
+#include "abi/link.h"
 #include "abi/listen.h"
 #include "abi/neigh.h"
 #include "abi/nic.h"
@@ -50,6 +53,10 @@ inline constexpr std::uint32_t kKindOf<qdisc_event> = ABI_QDISC;
 template <>
 inline constexpr std::uint32_t kKindOf<qdisc_total> = ABI_QDISC_TOTAL;
 template <>
+inline constexpr std::uint32_t kKindOf<qdisc_share> = ABI_QDISC_SHARE;
+template <>
+inline constexpr std::uint32_t kKindOf<qdisc_stats> = ABI_QDISC_STATS;
+template <>
 inline constexpr std::uint32_t kKindOf<nic_event> = ABI_NIC;
 template <>
 inline constexpr std::uint32_t kKindOf<nic_total> = ABI_NIC_TOTAL;
@@ -58,6 +65,10 @@ inline constexpr std::uint32_t kKindOf<neigh_event> = ABI_NEIGH;
 template <>
 inline constexpr std::uint32_t kKindOf<neigh_total> = ABI_NEIGH_TOTAL;
 template <>
+inline constexpr std::uint32_t kKindOf<icmp_event> = ABI_ICMP;
+template <>
+inline constexpr std::uint32_t kKindOf<icmp_total> = ABI_ICMP_TOTAL;
+template <>
 inline constexpr std::uint32_t kKindOf<socket_info> = ABI_SOCKET;
 template <>
 inline constexpr std::uint32_t kKindOf<listen_event> = ABI_LISTEN;
@@ -65,6 +76,16 @@ template <>
 inline constexpr std::uint32_t kKindOf<listen_total> = ABI_LISTEN_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_total> = ABI_SOCKET_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<receiver_total> = ABI_RECEIVER_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<link_event> = ABI_LINK;
+template <>
+inline constexpr std::uint32_t kKindOf<link_total> = ABI_LINK_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<link_stat> = ABI_LINK_STAT;
+template <>
+inline constexpr std::uint32_t kKindOf<rule_total> = ABI_RULE_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The detectors, and the order of what they found. Causes leave out of their symptoms by joining
 // flows (flows.h, listeners.h): what local-drop explains, packet-loss and connect-timeout do not
-// report; what a listener in trouble explains, none of these three reports. What has no flow in
-// common is joined by place (kExplained).
+// report; what a listener in trouble explains, none of these three reports. Connections that stand
+// still because their packets are too big (mtu.h) are no packet-loss, destinations that ICMP says
+// are out of reach (unreachable.h) no connect-timeout. What has no flow in common is joined by
+// place (kExplained).
 #include <algorithm>
 #include <array>
 #include <string>
@@ -20,10 +22,24 @@ struct Entry {
 };
 
 constexpr std::array kDetectors = {
+    Entry{"link-down", detect_link_down},
+    Entry{"link-flap", detect_link_flap},
+    Entry{"nic-errors", detect_nic_errors},
+    Entry{"mtu-mismatch", detect_mtu_mismatch},
+    Entry{"vlan-mismatch", detect_vlan_mismatch},
     Entry{"neigh-failure", detect_neigh_failure},
     Entry{"duplicate-ip", detect_duplicate_ip},
     Entry{"neigh-table-full", detect_neigh_table_full},
+    Entry{"mtu-blackhole", detect_mtu_blackhole},
+    Entry{"ttl-exceeded", detect_ttl_exceeded},
+    Entry{"host-unreachable", detect_host_unreachable},
+    Entry{"reassembly-failure", detect_reassembly_failure},
+    Entry{"qdisc-drop", detect_qdisc_drop},
+    Entry{"qdisc-latency", detect_qdisc_latency},
     Entry{"local-drop", detect_local_drop},
+    Entry{"firewall-drop", detect_firewall_drop},
+    Entry{"firewall-reject", detect_firewall_reject},
+    Entry{"conntrack-full", detect_conntrack_full},
     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused},
     Entry{"connect-timeout", detect_connect_timeout},
@@ -37,24 +53,36 @@ constexpr std::array kDetectors = {
     Entry{"listen-overflow", detect_listen_overflow},
     Entry{"syn-flood", detect_syn_flood},
     Entry{"fd-exhaustion", detect_fd_exhaustion},
+    Entry{"udp-rcvbuf-overflow", detect_udp_rcvbuf_overflow},
+    Entry{"udp-port-unreachable", detect_udp_port_unreachable},
+    Entry{"rcvbuf-prune", detect_rcvbuf_prune},
+    Entry{"csum-errors", detect_csum_errors},
 };
 
 /// What a symptom and its cause have in common.
 enum class Same {
-    kNetns,
+    kNetns,   // or the cause reaches over into it
     kDevice,  // and the namespace
     kAddress, // the cause's, as the other end of the symptom, or as its own end anywhere
 };
 
-/// A finding that another one explains, unless that is for information only.
+/// A finding that another one explains.
 struct Explained {
     std::string_view symptom, cause;
-    Same same;
+    Same same = Same::kNetns;
 };
 constexpr Explained kExplained[] = {
-    {"time-wait-growth", "tw-overflow", Same::kNetns},
+    {"time-wait-growth", "tw-overflow"},
+    {"local-drop", "link-flap", Same::kDevice},
+    {"local-drop", "link-down", Same::kDevice},
+    {"qdisc-drop", "link-flap", Same::kDevice},
+    {"qdisc-drop", "link-down", Same::kDevice},
+    {"neigh-failure", "link-flap"},
     {"neigh-failure", "link-down", Same::kDevice},
-    {"neigh-failure", "link-flap", Same::kDevice},
+    {"no-route", "link-flap"},
+    {"packet-loss", "link-flap"},
+    {"connect-timeout", "link-flap"},
+    {"packet-loss", "nic-errors"},
     {"connect-timeout", "neigh-failure", Same::kAddress},
     {"host-unreachable", "neigh-failure", Same::kAddress},
     {"packet-loss", "neigh-failure", Same::kAddress},
@@ -73,35 +101,38 @@ std::string_view host_of(std::string_view end) {
     return end.find(':', colon + 1) == std::string_view::npos ? end.substr(0, colon) : end;
 }
 
-bool have_in_common(Same same, const Where& cause, const Where& symptom) {
-    const bool here = cause.netns == symptom.netns;
+bool have_in_common(Same same, const Finding& cause, const Where& symptom) {
+    const bool reached = cause.reaches && cause.reaches == symptom.netns;
+    const bool here = cause.where.netns == symptom.netns;
+    const std::string& address = cause.where.remote;
     switch (same) {
     case Same::kNetns:
-        return here;
+        return here || reached;
     case Same::kDevice:
-        return here && cause.device == symptom.device;
+        return reached || (here && symptom.device == cause.where.device);
     case Same::kAddress:
-        return !cause.remote.empty() && ((here && host_of(symptom.remote) == cause.remote) ||
-                                         host_of(symptom.local) == cause.remote);
+        return !address.empty() &&
+               ((here && host_of(symptom.remote) == address) || host_of(symptom.local) == address);
     }
     return false;
 }
 
 bool explains(const Finding& cause, const Finding& symptom) {
-    return cause.severity != Severity::kInfo &&
-           std::ranges::any_of(kExplained, [&](const Explained& pair) {
-               return pair.cause == cause.id && pair.symptom == symptom.id &&
-                      have_in_common(pair.same, cause.where, symptom.where);
-           });
+    // what is only worth knowing excuses nothing that hurts
+    if (cause.severity == Severity::kInfo && symptom.severity != Severity::kInfo)
+        return false;
+    return std::ranges::any_of(kExplained, [&](const Explained& pair) {
+        return pair.symptom == symptom.id && pair.cause == cause.id &&
+               have_in_common(pair.same, cause, symptom.where);
+    });
 }
 
 void leave_out_explained(std::vector<Finding>& all) {
-    std::vector<bool> out;
-    for (const Finding& symptom : all)
-        out.push_back(std::ranges::any_of(
-            all, [&](const Finding& cause) { return explains(cause, symptom); }));
-    std::size_t i = 0;
-    std::erase_if(all, [&](const Finding&) { return out[i++]; });
+    const std::vector<Finding> causes = all;
+    std::erase_if(all, [&](const Finding& symptom) {
+        return std::ranges::any_of(causes,
+                                   [&](const Finding& cause) { return explains(cause, symptom); });
+    });
 }
 
 constexpr auto kIds = [] {

@@ -6,7 +6,7 @@
 // (drop_class.cpp), and drops of packets nobody waits for (info at most).
 #include <fmt/format.h>
 
-#include "detect/drops.h"
+#include "detect/links.h"
 
 namespace culprit {
 
@@ -15,14 +15,9 @@ namespace {
 Advice advice_for(const std::string& reason, const std::string& function, std::uint32_t netns_id,
                   const Names& names) {
     const std::string in = in_netns(netns_id, names);
-    if (reason == "NETFILTER_DROP")
-        return {"find the rule that drops it; counters of the rules tell which one",
-                in + "nft -a list ruleset"};
     if (reason.starts_with("TC_"))
         return {"a tc filter or program drops it; statistics tell which one",
                 in + "tc -s filter show dev DEVICE ingress"};
-    if (reason == "QDISC_DROP" || function.find("enqueue") != std::string::npos)
-        return {"an egress queue is full; its statistics tell which one", in + "tc -s qdisc show"};
     if (reason == "SOCKET_RCVBUFF" || reason == "PROTO_MEM")
         return {"the process reads too slowly for its receive buffer", in + "ss -lunmp"};
     if (reason.starts_with("XDP") || function.starts_with("veth_xdp"))
@@ -30,7 +25,7 @@ Advice advice_for(const std::string& reason, const std::string& function, std::u
     if (reason.starts_with("IP_RPFILTER"))
         return {"reverse path filtering refuses the source",
                 in + "sysctl -a -r 'net.ipv4.conf.*.rp_filter'"};
-    if (function.starts_with("__dev_forward_skb") || reason == "PKT_TOO_BIG")
+    if (reason == "PKT_TOO_BIG")
         return {"packets exceed the MTU of a device on the way", in + "ip link show"};
     return {"look at what this kernel function checks, and at the device's configuration",
             in + "ip -s -s link show"};
@@ -39,8 +34,13 @@ Advice advice_for(const std::string& reason, const std::string& function, std::u
 } // namespace
 
 std::vector<Finding> detect_local_drop(const Facts& facts) {
+    std::vector<DropFacts> places = facts.drops().of("local-drop");
+    // the other end did not take them, and not for their length
+    for (DropFacts& drops : facts.drops().of("mtu-mismatch"))
+        if (!frames_too_long(drops, facts.links()))
+            places.push_back(std::move(drops));
     std::vector<Finding> findings;
-    for (const DropFacts& drops : facts.drops().of("local-drop")) {
+    for (const DropFacts& drops : places) {
         DropStory story{.id = "local-drop", .layer = Layer::kTransport};
         story.title = fmt::format("this host drops packets, {} at {}", drops.reason, drops.symbol);
         story.advice.push_back(

@@ -17,6 +17,8 @@ struct Names {
     std::map<std::uint32_t, std::string> drop_reasons;
     std::map<std::uint32_t, std::string> reset_reasons;
     std::map<std::uint64_t, std::string> symbols; // address -> "symbol+0x12"
+    std::map<std::uint64_t, std::string>
+        sources; // address -> "net/core/dev.c:12"; only where debug information is installed
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::string>
         devices; // (netns, ifindex) -> name
     std::map<std::uint32_t, std::string>

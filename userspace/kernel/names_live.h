@@ -11,6 +11,7 @@
 #include "kernel/features.h"
 #include "kernel/names.h"
 #include "kernel/netns.h"
+#include "kernel/source_lines.h"
 #include "kernel/symbols.h"
 
 namespace culprit {
@@ -23,6 +24,8 @@ public:
     const Names& all() const { return x_names; }
 
     void note_symbol(std::uint64_t address);
+    /// Its source line too; dear, see SourceLines.
+    void note_source(std::uint64_t address);
     void note_device(std::uint32_t netns, std::uint32_t ifindex);
     void note_process(const ProcessKey& key);
     void note_cgroup(std::uint64_t id);
@@ -39,6 +42,7 @@ private:
 
     Names x_names;
     Symbols x_symbols;
+    SourceLines x_sources;
     std::map<std::uint32_t, Netns> x_netns;
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t>
         x_missing;                                           // device asked for in vain, and when

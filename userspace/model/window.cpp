@@ -123,6 +123,7 @@ void Window::merge(const Window& later) {
     names.drop_reasons.insert(later.names.drop_reasons.begin(), later.names.drop_reasons.end());
     names.reset_reasons.insert(later.names.reset_reasons.begin(), later.names.reset_reasons.end());
     names.symbols.insert(later.names.symbols.begin(), later.names.symbols.end());
+    names.sources.insert(later.names.sources.begin(), later.names.sources.end());
     names.devices.insert(later.names.devices.begin(), later.names.devices.end());
     names.netns.insert(later.names.netns.begin(), later.names.netns.end());
     for (const auto& [id, path] : later.names.cgroups)

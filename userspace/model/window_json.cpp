@@ -35,14 +35,17 @@ Json rows_json(const Table& table) {
 Json names_json(const Names& names) {
     Json out = {{"drop_reasons", Json::array()}, {"reset_reasons", Json::array()},
                 {"symbols", Json::array()},      {"devices", Json::array()},
-                {"netns", Json::array()},        {"processes", Json::array()},
-                {"cgroups", Json::array()},      {"addresses", Json::array()}};
+                {"sources", Json::array()},      {"netns", Json::array()},
+                {"processes", Json::array()},    {"cgroups", Json::array()},
+                {"addresses", Json::array()}};
     for (const auto& [number, name] : names.drop_reasons)
         out["drop_reasons"].push_back({number, safe_text(name)});
     for (const auto& [number, name] : names.reset_reasons)
         out["reset_reasons"].push_back({number, safe_text(name)});
     for (const auto& [number, name] : names.symbols)
         out["symbols"].push_back({number, safe_text(name)});
+    for (const auto& [number, name] : names.sources)
+        out["sources"].push_back({number, safe_text(name)});
     for (const auto& [key, name] : names.devices)
         out["devices"].push_back({key.first, key.second, safe_text(name)});
     for (const auto& [number, name] : names.netns)
@@ -91,6 +94,7 @@ Names names_from(const Json& from) {
             .exited = entry.at(6).get<bool>()};
     numbered_names(from.at("cgroups"), names.cgroups);
     // recordings may be older than these names
+    numbered_names(from.value("sources", Json::array()), names.sources);
     for (const Json& entry : from.value("addresses", Json::array()))
         names.addresses[exact_number<std::uint32_t>(entry.at(0))].insert(name_from(entry.at(1)));
     return names;

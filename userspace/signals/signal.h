@@ -13,6 +13,7 @@
 
 #include "abi/connection.h"
 #include "abi/event.h"
+#include "kernel/names.h"
 #include "util/result.h"
 
 namespace culprit {
@@ -133,6 +134,9 @@ public:
 class Reader {
 public:
     virtual ~Reader() = default;
+    /// What the totals brought, before the reader's turn: for what is asked only where there is
+    /// reason.
+    virtual void see(std::span<const std::byte> /*record*/, const Names&) {}
     /// What is the whole host's.
     virtual Result<void> read_host(std::uint64_t /*now_ns*/, const RecordSink&) { return {}; }
     /// What is a network namespace's; runs on a thread that is inside it.
