@@ -3,9 +3,9 @@
  * link-layer address? */
 #include "vmlinux.h"
 
-#include "datagram.bpf.h"
 #include "filter.bpf.h"
 #include "neigh.h"
+#include "owner.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -23,21 +23,19 @@ struct {
 } waiting SEC(".maps");
 
 /* Events of an interval, written by all CPUs without a lock: a few more may pass. */
-static struct {
-	__u64 interval;
-	__u64 sent;
-} pace;
+static __u64 sent_interval;
+static __u64 sent;
 
 /* Whoever is on the link can make these events as fast as he sends. */
 static __always_inline bool may_send(void)
 {
 	__u64 interval = rate_interval();
 
-	if (pace.interval != interval) {
-		pace.interval = interval;
-		pace.sent = 0;
+	if (sent_interval != interval) {
+		sent_interval = interval;
+		sent = 0;
 	}
-	return pace.sent++ < EVENTS_PER_INTERVAL;
+	return sent++ < EVENTS_PER_INTERVAL;
 }
 
 /* NUD_INCOMPLETE is 1, NUD_PERMANENT 8. */
@@ -113,7 +111,7 @@ int BPF_PROG(neigh_asked, struct neighbour *n, int rc)
 		return 0;
 	sk = sock_of_skb(skb);
 	if (sk)
-		owner_from_packet_sock(&owner, sk, true);
+		owner_from_sock(&owner, sk, false);
 	value = waiting_of((__u64)n, qlen > 1);
 	if (!value)
 		return 0;
