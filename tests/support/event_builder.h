@@ -19,6 +19,7 @@
 #include "abi/icmp.h"
 #include "abi/link.h"
 #include "abi/listen.h"
+#include "abi/neigh.h"
 #include "abi/nic.h"
 #include "abi/qdisc.h"
 #include "abi/reset.h"
@@ -60,6 +61,10 @@ template <>
 inline constexpr std::uint32_t kKindOf<nic_event> = ABI_NIC;
 template <>
 inline constexpr std::uint32_t kKindOf<nic_total> = ABI_NIC_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<neigh_event> = ABI_NEIGH;
+template <>
+inline constexpr std::uint32_t kKindOf<neigh_total> = ABI_NEIGH_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<icmp_event> = ABI_ICMP;
 template <>
@@ -146,6 +151,8 @@ std::vector<std::byte> filled_record(const Kind& kind, std::uint64_t when_ns,
         }
         if (field.type == Type::kFlow)
             record[field.offset + offsetof(abi_flow, pad)] = std::byte{0};
+        if (field.type == Type::kMac) // six bytes and two of padding
+            record[field.offset + 6UL] = record[field.offset + 7UL] = std::byte{0};
         if (field.type == Type::kOwner)
             std::memset(record.data() + field.offset + offsetof(abi_owner, pad), 0,
                         sizeof(abi_owner::pad));

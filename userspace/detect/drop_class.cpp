@@ -16,6 +16,16 @@ struct DropClass {
 };
 
 constexpr std::array kClasses = {
+    DropClass{"neigh-failure", "NEIGH_FAILED", "*"},
+    DropClass{"neigh-failure", "NEIGH_QUEUEFULL", "*"},
+    DropClass{"neigh-table-full", "NEIGH_CREATEFAIL", "*"},
+    DropClass{"neigh-failure", "*", "neigh_invalidate"}, // IPv6 gives no reason
+    DropClass{"neigh-failure", "*", "arp_error_report"},
+    DropClass{"neigh-failure", "*", "ndisc_error_report"},
+    // kernels without reasons
+    DropClass{"neigh-failure", "-", "__neigh_event_send"},
+    DropClass{"neigh-table-full", "-", "ip_finish_output2"},
+    DropClass{"neigh-table-full", "-", "ip6_finish_output2"},
     DropClass{"udp-rcvbuf-overflow", "SOCKET_RCVBUFF", "udp*"},
     DropClass{"udp-rcvbuf-overflow", "SOCKET_RCVBUFF", "__udp*"},
     DropClass{"udp-rcvbuf-overflow", "PROTO_MEM", "udp*"},

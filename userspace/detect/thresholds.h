@@ -23,6 +23,21 @@ inline constexpr std::uint64_t kDropSocketMin =
         // sends what its own queue refused without one
 inline constexpr std::uint64_t kDropInfoMin = 100; // nobody seen to suffer: worth knowing only
 
+// neigh-failure. An entry fails after about 3 s (three probes, 1 s apart): twice is somebody who
+// tries again; a packet whose process is not known may be anybody's scan.
+inline constexpr std::uint64_t kNeighFailedMin = 2;
+inline constexpr std::uint64_t kNeighFailedUnknown = 3;
+inline constexpr double kNeighFailedPerSecond = 0.05; // strays of an hour are no need
+inline constexpr std::size_t kNeighTold = 5;          // findings per device; the rest is a number
+
+// duplicate-ip: connections with trouble, from which on two answers are more than untidy.
+inline constexpr std::uint64_t kDuplicateHurtMin = 3;
+inline constexpr double kDuplicatePerSecond =
+    0.005; // changes; a failover and, minutes later, one back are none
+
+// neigh-table-full: collecting old entries still helps, for how long?
+inline constexpr double kNeighCrowded = 0.9; // of gc_thresh3
+
 // link-flap, link-down. One loss of carrier is maintenance unless traffic is hurt (kDropHurtMin).
 inline constexpr std::uint64_t kFlapMin = 2;
 
