@@ -23,6 +23,8 @@ enum abi_kind {
 	ABI_LISTEN_TOTAL = 12,
 	ABI_SOCKET = 13,
 	ABI_SOCKET_TOTAL = 14,
+	ABI_SOFTNET_TOTAL = 16,
+	ABI_PROGRAM_TOTAL = 19,
 	ABI_DROP_STACK = 30,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };

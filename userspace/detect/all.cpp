@@ -20,6 +20,13 @@ struct Entry {
 
 constexpr std::array kDetectors = {
     Entry{"local-drop", detect_local_drop},
+    Entry{"softnet-drop", detect_softnet_drop},
+    Entry{"tx-ring-full", detect_tx_ring_full},
+    Entry{"nic-tx-timeout", detect_nic_tx_timeout},
+    Entry{"xdp-drop", detect_xdp_drop},
+    Entry{"xdp-exception", detect_xdp_exception},
+    Entry{"tc-drop", detect_tc_drop},
+    Entry{"cgroup-drop", detect_cgroup_drop},
     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused},
     Entry{"connect-timeout", detect_connect_timeout},
@@ -39,7 +46,8 @@ constexpr std::array kDetectors = {
 struct Explained {
     std::string_view symptom, cause;
 };
-constexpr Explained kExplained[] = {{"time-wait-growth", "tw-overflow"}};
+constexpr Explained kExplained[] = {{"time-wait-growth", "tw-overflow"},
+                                      {"tx-ring-full", "nic-tx-timeout"}};
 
 void leave_out_explained(std::vector<Finding>& all) {
     std::set<std::pair<std::string_view, std::uint32_t>> explained;

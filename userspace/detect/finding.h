@@ -139,6 +139,13 @@ std::vector<Finding> detect_time_wait_growth(const Facts& facts);
 std::vector<Finding> detect_close_wait_leak(const Facts& facts);
 std::vector<Finding> detect_fin_wait2_growth(const Facts& facts);
 std::vector<Finding> detect_orphans(const Facts& facts);
+std::vector<Finding> detect_softnet_drop(const Facts& facts);
+std::vector<Finding> detect_tx_ring_full(const Facts& facts);
+std::vector<Finding> detect_nic_tx_timeout(const Facts& facts);
+std::vector<Finding> detect_xdp_drop(const Facts& facts);
+std::vector<Finding> detect_xdp_exception(const Facts& facts);
+std::vector<Finding> detect_tc_drop(const Facts& facts);
+std::vector<Finding> detect_cgroup_drop(const Facts& facts);
 
 /// Known finding ids, for --only.
 std::span<const std::string_view> finding_ids();

@@ -18,36 +18,35 @@ Advice advice_for(const std::string& reason, const std::string& function, std::u
     if (reason == "NETFILTER_DROP")
         return {"find the rule that drops it; counters of the rules tell which one",
                 in + "nft -a list ruleset"};
-    if (reason.starts_with("TC_"))
-        return {"a tc filter or program drops it; statistics tell which one",
-                in + "tc -s filter show dev DEVICE ingress"};
     if (reason == "QDISC_DROP" || function.find("enqueue") != std::string::npos)
         return {"an egress queue is full; its statistics tell which one", in + "tc -s qdisc show"};
     if (reason == "SOCKET_RCVBUFF" || reason == "PROTO_MEM")
         return {"the process reads too slowly for its receive buffer", in + "ss -lunmp"};
-    if (reason.starts_with("XDP") || function.starts_with("veth_xdp"))
-        return {"an XDP program drops it", in + "ip -d link show"};
     if (reason.starts_with("IP_RPFILTER"))
         return {"reverse path filtering refuses the source",
                 in + "sysctl -a -r 'net.ipv4.conf.*.rp_filter'"};
     if (function.starts_with("__dev_forward_skb") || reason == "PKT_TOO_BIG")
         return {"packets exceed the MTU of a device on the way", in + "ip link show"};
+    if (reason == "SOCKET_FILTER")
+        return {"a filter that the process set on its socket refuses them", in + "ss -lbmp"};
     return {"look at what this kernel function checks, and at the device's configuration",
             in + "ip -s -s link show"};
 }
 
 } // namespace
 
+std::optional<Finding> local_drop_finding(const DropFacts& drops, const Window& total) {
+    DropStory story{.id = "local-drop", .layer = Layer::kTransport};
+    story.title = fmt::format("this host drops packets, {} at {}", drops.reason, drops.symbol);
+    story.advice.push_back(advice_for(drops.reason, drops.symbol, drops.at.netns, total.names));
+    return drop_finding(story, drops, total);
+}
+
 std::vector<Finding> detect_local_drop(const Facts& facts) {
     std::vector<Finding> findings;
-    for (const DropFacts& drops : facts.drops().of("local-drop")) {
-        DropStory story{.id = "local-drop", .layer = Layer::kTransport};
-        story.title = fmt::format("this host drops packets, {} at {}", drops.reason, drops.symbol);
-        story.advice.push_back(
-            advice_for(drops.reason, drops.symbol, drops.at.netns, facts.total.names));
-        if (auto finding = drop_finding(story, drops, facts.total))
+    for (const DropFacts& drops : facts.drops().of("local-drop"))
+        if (auto finding = local_drop_finding(drops, facts.total))
             findings.push_back(std::move(*finding));
-    }
     return findings;
 }
 

@@ -23,6 +23,19 @@ inline constexpr std::uint64_t kDropSocketMin =
         // sends what its own queue refused without one
 inline constexpr std::uint64_t kDropInfoMin = 100; // nobody seen to suffer: worth knowing only
 
+// softnet-drop: of the packets a CPU was given. Whose packets die is chance, so the share is what a
+// path with that loss would do to everybody (see packet-loss).
+inline constexpr double kBacklogShare = 0.01;
+inline constexpr std::uint64_t kSqueezeMin = 100;
+inline constexpr double kSqueezeShare = 0.5; // of its packets taken in rounds that ran out
+
+// tx-ring-full: a driver that is busy loses nothing, but each time costs a requeue.
+inline constexpr std::uint64_t kBusyMin = 100;
+inline constexpr double kBusyPerSecond = 100;
+
+// xdp-exception: a program that fails is a bug, whoever misses the packets.
+inline constexpr std::uint64_t kXdpFailuresMin = 10;
+
 // conn-refused. An optional endpoint that refuses now and then is healthy.
 inline constexpr std::uint64_t kRefusedMin = 10;
 inline constexpr double kRefusedPerSecond = 0.5;

@@ -30,6 +30,8 @@ struct Check {
 
 constexpr Check kChecks[] = {
     {Layer::kPhysical, "nic", "transmissions refused by the driver, hung transmit queues", true},
+    {Layer::kDataLink, "softnet", "input backlog of each CPU", true},
+    {Layer::kDataLink, "program", "XDP programs, tc filters and TUN devices by name", false},
     {Layer::kPhysical, "", "link errors, carrier, speed: no signal reads the device counters yet",
      true},
     {Layer::kDataLink, "qdisc", "waiting time and backlog of egress queues", true},
@@ -37,6 +39,7 @@ constexpr Check kChecks[] = {
     {Layer::kDataLink, "", "failed neighbours without a drop, duplicate addresses: no signal yet",
      false},
     {Layer::kNetwork, "drop", "drops by routing, firewall, fragmentation", true},
+    {Layer::kNetwork, "program", "programs of cgroups by name", false},
     {Layer::kNetwork, "",
      "connects refused for want of a route: the kernel sends no packet, no signal yet", false},
     {Layer::kTransport, "connection", "results of connection attempts, endings of connections",
