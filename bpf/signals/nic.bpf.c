@@ -125,8 +125,8 @@ int BPF_PROG(nic_timeout, struct net_device *dev, int queue)
 	return 0;
 }
 
-/* A program that returned XDP_ABORTED or no action at all, or whose action the driver could not carry
- * out: the packet is gone. */
+/* A program that returned XDP_ABORTED or no action at all, or whose action the driver could not
+ * carry out: the packet is gone. */
 SEC("?tp_btf/xdp_exception")
 int BPF_PROG(nic_xdp, const struct net_device *dev, const struct bpf_prog *xdp, u32 act)
 {

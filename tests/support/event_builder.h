@@ -17,10 +17,12 @@
 #include "abi/drop.h"
 #include "abi/listen.h"
 #include "abi/nic.h"
+#include "abi/program.h"
 #include "abi/qdisc.h"
 #include "abi/reset.h"
 #include "abi/retransmit.h"
 #include "abi/socket.h"
+#include "abi/softnet.h"
 #include "signals/signal.h"
 
 namespace culprit::test {
@@ -60,6 +62,10 @@ template <>
 inline constexpr std::uint32_t kKindOf<listen_total> = ABI_LISTEN_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_total> = ABI_SOCKET_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<softnet_total> = ABI_SOFTNET_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<program_total> = ABI_PROGRAM_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>

@@ -47,7 +47,7 @@ struct Explained {
     std::string_view symptom, cause;
 };
 constexpr Explained kExplained[] = {{"time-wait-growth", "tw-overflow"},
-                                      {"tx-ring-full", "nic-tx-timeout"}};
+                                    {"tx-ring-full", "nic-tx-timeout"}};
 
 void leave_out_explained(std::vector<Finding>& all) {
     std::set<std::pair<std::string_view, std::uint32_t>> explained;

@@ -31,9 +31,8 @@ void blame_reader(DropStory& story, const program_total& reader, const Names& na
 }
 
 std::optional<Finding> ring_finding(const DropFacts& drops, const Window& total) {
-    const std::string dev = safe_text(device(drops.at.netns, drops.main_device(), total.names));
-    const auto readers =
-        attached_to(total, drops.at.netns, drops.main_device(), ABI_PROGRAM_TUN);
+    const std::string dev = device(drops.at.netns, drops.main_device(), total.names);
+    const auto readers = attached_to(total, drops.at.netns, drops.main_device(), ABI_PROGRAM_TUN);
     DropStory story{.id = "tx-ring-full", .layer = Layer::kPhysical};
     story.title = fmt::format("the ring of TUN device {} is full", dev);
     if (!readers.empty())
@@ -59,7 +58,7 @@ std::optional<Finding> busy_finding(const nic_total& nic, const Window& total) {
     const double rate = per_second(total, double(nic.busy));
     if (nic.busy < threshold::kBusyMin)
         return std::nullopt;
-    const std::string dev = safe_text(device(nic.netns, nic.ifindex, total.names));
+    const std::string dev = device(nic.netns, nic.ifindex, total.names);
     Finding finding{.id = "tx-ring-full", .layer = Layer::kPhysical, .confidence = 0.7};
     finding.severity = rate >= threshold::kBusyPerSecond ? Severity::kWarning : Severity::kInfo;
     finding.title =
@@ -103,7 +102,7 @@ std::vector<Finding> detect_nic_tx_timeout(const Facts& facts) {
         }
     std::vector<Finding> findings;
     for (const auto& [at, hung] : devices) {
-        const std::string dev = safe_text(device(at.first, at.second, facts.total.names));
+        const std::string dev = device(at.first, at.second, facts.total.names);
         const std::string in = in_netns(at.first, facts.total.names);
         Finding finding{.id = "nic-tx-timeout", .layer = Layer::kPhysical};
         finding.severity = Severity::kCritical;
@@ -119,10 +118,9 @@ std::vector<Finding> detect_nic_tx_timeout(const Facts& facts) {
                 {fmt::format("queue {} sent nothing for the device's time limit, {} times", queue,
                              times),
                  static_cast<double>(times), "times", "net_dev_xmit_timeout"});
-        finding.advice = {{"the driver or the hardware is at fault: see what it reports",
-                           "dmesg | grep " + dev},
-                          {"compare driver and firmware with what the vendor advises",
-                           in + "ethtool -i " + dev}};
+        finding.advice = {
+            {"the driver or the hardware is at fault: see what it reports", "dmesg | grep " + dev},
+            {"compare driver and firmware with what the vendor advises", in + "ethtool -i " + dev}};
         finding.verify = verify_in_netns(finding);
         findings.push_back(std::move(finding));
     }

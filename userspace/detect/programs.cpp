@@ -37,7 +37,7 @@ std::map<Device, Failing> failing_programs(const Window& total) {
 }
 
 std::string device_name(const Device& at, const Names& names) {
-    return safe_text(device(at.first, at.second, names));
+    return device(at.first, at.second, names);
 }
 
 /// "program a (id 1)"; others beside it are in the evidence.
@@ -70,16 +70,16 @@ Evidence exceptions(const Failing& failing, const Window& total) {
 DropStory xdp_story(const Device& at, const std::string& program, bool fails, const Names& names) {
     const std::string dev = device_name(at, names), in = in_netns(at.first, names);
     DropStory story{.id = fails ? "xdp-exception" : "xdp-drop", .layer = Layer::kDataLink};
-    story.title = fails ? fmt::format("the XDP {} on {} fails, and its packets are lost", program,
-                                      dev)
-                        : fmt::format("the XDP {} on {} drops packets", program, dev);
+    story.title =
+        fails ? fmt::format("the XDP {} on {} fails, and its packets are lost", program, dev)
+              : fmt::format("the XDP {} on {} drops packets", program, dev);
     story.needed = fails;
-    story.advice = {{fails ? "repair the program: it returns XDP_ABORTED or an action its device "
-                             "cannot carry out"
-                           : "look at what the program drops, and at its maps",
-                     in + "bpftool net show dev " + dev},
-                    {"take it off for a moment to prove it", in + "ip link set dev " + dev +
-                                                                 " xdp off"}};
+    story.advice = {
+        {fails ? "repair the program: it returns XDP_ABORTED or an action its device "
+                 "cannot carry out"
+               : "look at what the program drops, and at its maps",
+         in + "bpftool net show dev " + dev},
+        {"take it off for a moment to prove it", in + "ip link set dev " + dev + " xdp off"}};
     return story;
 }
 
@@ -95,8 +95,8 @@ std::vector<Finding> xdp_findings(const Facts& facts, bool fails) {
         const auto attached = attached_to(facts.total, at.first, at.second, ABI_PROGRAM_XDP);
         const std::string program = fails ? program_text(facts.total, failed->second.program)
                                           : suspect(attached, "program");
-        auto finding = drop_finding(xdp_story(at, program, fails, facts.total.names), drops,
-                                    facts.total);
+        auto finding =
+            drop_finding(xdp_story(at, program, fails, facts.total.names), drops, facts.total);
         if (!finding)
             continue;
         add_attached(*finding, attached, "RTM_GETLINK");
@@ -117,8 +117,8 @@ void add_traceless(const Facts& facts, std::vector<Finding>& findings) {
     for (const auto& [at, failed] : failing_programs(facts.total)) {
         if (dropped[at] || failed.packets < threshold::kXdpFailuresMin)
             continue;
-        const DropStory story = xdp_story(at, program_text(facts.total, failed.program), true,
-                                          names);
+        const DropStory story =
+            xdp_story(at, program_text(facts.total, failed.program), true, names);
         Finding finding{.id = story.id, .layer = story.layer, .confidence = 0.9};
         finding.title = story.title;
         finding.where = {.device = device_name(at, names), .netns = at.first};
@@ -147,8 +147,7 @@ abi_owner refused_owner(const DropFacts& drops) {
 
 DropStory cgroup_story(const std::vector<program_total>& attached, bool egress,
                        const Names& names) {
-    const std::string path =
-        attached.empty() ? "" : cgroup_path(attached.front().owner, names);
+    const std::string path = attached.empty() ? "" : cgroup_path(attached.front().owner, names);
     const std::string of = path.empty() ? "" : " of cgroup " + safe_text(path);
     DropStory story{.id = "cgroup-drop", .layer = Layer::kNetwork};
     story.title = fmt::format("the {}{} refuses packets {} its processes",
@@ -181,13 +180,12 @@ std::vector<Finding> detect_tc_drop(const Facts& facts) {
         const bool egress = drops.reason == "TC_EGRESS";
         const Device at{drops.at.netns, drops.main_device()};
         const std::string dev = device_name(at, names);
-        const auto attached =
-            attached_to(facts.total, at.first, at.second,
-                        egress ? ABI_PROGRAM_TC_EGRESS : ABI_PROGRAM_TC_INGRESS);
+        const auto attached = attached_to(facts.total, at.first, at.second,
+                                          egress ? ABI_PROGRAM_TC_EGRESS : ABI_PROGRAM_TC_INGRESS);
         DropStory story{.id = "tc-drop", .layer = Layer::kNetwork};
-        story.title = fmt::format("the tc {} drops packets {} {}",
-                                  suspect(attached, "filter or program"),
-                                  egress ? "that leave through" : "that arrive at", dev);
+        story.title =
+            fmt::format("the tc {} drops packets {} {}", suspect(attached, "filter or program"),
+                        egress ? "that leave through" : "that arrive at", dev);
         story.advice = {{"look at what the filter matches; its statistics tell how often",
                          tc_command(in_netns(at.first, names), dev, egress)}};
         auto finding = drop_finding(story, drops, facts.total);

@@ -33,9 +33,8 @@ std::vector<softnet_total> dropping_cpus(const Window& total) {
 }
 
 Evidence cpu_evidence(const softnet_total& cpu) {
-    std::string text =
-        fmt::format("CPU {} dropped {} of {} packets ({})", cpu.number, cpu.dropped,
-                    cpu.processed + cpu.dropped, percent(share_of(cpu)));
+    std::string text = fmt::format("CPU {} dropped {} of {} packets ({})", cpu.number, cpu.dropped,
+                                   cpu.processed + cpu.dropped, percent(share_of(cpu)));
     if (cpu.flow_limit)
         text += fmt::format("; {} of them by the limit per flow", cpu.flow_limit);
     if (cpu.watched_ns)
@@ -67,7 +66,7 @@ std::vector<Advice> advice_for(const DropFacts& drops, const softnet_total* cpu,
                                const Names& names) {
     constexpr std::uint32_t kDefault = 1000;
     const std::uint32_t now = cpu && cpu->max_backlog ? cpu->max_backlog : kDefault;
-    const std::string dev = safe_text(device(drops.at.netns, drops.main_device(), names));
+    const std::string dev = device(drops.at.netns, drops.main_device(), names);
     return {{fmt::format("a longer backlog takes longer bursts; it is {} now", now),
              fmt::format("sysctl -w net.core.netdev_max_backlog={}", 2 * now)},
             {"let several CPUs take the packets of that device",

@@ -36,19 +36,17 @@ struct Classifier {
     std::uint16_t actions;
 };
 constexpr Classifier kClassifiers[] = {
-    {"bpf", TCA_BPF_ACT},       {"u32", TCA_U32_ACT},       {"matchall", TCA_MATCHALL_ACT},
-    {"flower", TCA_FLOWER_ACT}, {"basic", TCA_BASIC_ACT},   {"fw", TCA_FW_ACT},
-    {"flow", TCA_FLOW_ACT},     {"route", TCA_ROUTE4_ACT},  {"cgroup", TCA_CGROUP_ACT},
+    {"bpf", TCA_BPF_ACT},       {"u32", TCA_U32_ACT},      {"matchall", TCA_MATCHALL_ACT},
+    {"flower", TCA_FLOWER_ACT}, {"basic", TCA_BASIC_ACT},  {"fw", TCA_FW_ACT},
+    {"flow", TCA_FLOW_ACT},     {"route", TCA_ROUTE4_ACT}, {"cgroup", TCA_CGROUP_ACT},
 };
 
 /// A list of actions: what all of them dropped.
 std::uint64_t dropped_by(const Attributes& actions) {
     std::uint64_t drops = 0;
     for (const nlattr* one : actions.list())
-        drops += Attributes(*one)
-                     .nested(TCA_ACT_STATS)
-                     .value<gnet_stats_queue>(TCA_STATS_QUEUE)
-                     .drops;
+        drops +=
+            Attributes(*one).nested(TCA_ACT_STATS).value<gnet_stats_queue>(TCA_STATS_QUEUE).drops;
     return drops;
 }
 
@@ -108,10 +106,8 @@ void parse_link_programs(const nlmsghdr& message, DevicePrograms& into) {
                   : attached == mode.attached    ? xdp.value<std::uint32_t>(IFLA_XDP_PROG_ID)
                                                  : 0;
         if (id)
-            keep(into, {.ifindex = ifindex,
-                        .where = ABI_PROGRAM_XDP,
-                        .mode = mode.mode,
-                        .program = id});
+            keep(into,
+                 {.ifindex = ifindex, .where = ABI_PROGRAM_XDP, .mode = mode.mode, .program = id});
     }
     if (link.nested(IFLA_LINKINFO).text(IFLA_INFO_KIND) == "tun" &&
         into.tuns.size() < kDeviceProgramsMax)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Devices: refused and hung transmissions, XDP programs that fail, and receive polls that used their
-// whole budget.
+// Devices: refused and hung transmissions, XDP programs that fail, and receive polls that used
+// their whole budget.
 #include <cstring>
 #include <map>
 #include <utility>
@@ -44,9 +44,9 @@ constexpr Field kTotalFields[] = {
 };
 constexpr Part kTotalKey[] = {CULPRIT_PART(nic_total, netns), CULPRIT_PART(nic_total, ifindex)};
 constexpr Part kTotalSums[] = {
-    CULPRIT_PART(nic_total, refused),  CULPRIT_PART(nic_total, busy),
-    CULPRIT_PART(nic_total, timeouts), CULPRIT_PART(nic_total, polls_full),
-    CULPRIT_PART(nic_total, polls),    CULPRIT_PART(nic_total, packets),
+    CULPRIT_PART(nic_total, refused),        CULPRIT_PART(nic_total, busy),
+    CULPRIT_PART(nic_total, timeouts),       CULPRIT_PART(nic_total, polls_full),
+    CULPRIT_PART(nic_total, polls),          CULPRIT_PART(nic_total, packets),
     CULPRIT_PART(nic_total, xdp_exceptions),
 };
 

@@ -23,8 +23,8 @@ namespace culprit {
 
 namespace {
 
-constexpr const char* kWheres[] = {"xdp",            "tc ingress",    "tc egress",
-                                   "cgroup ingress", "cgroup egress", "tun"};
+constexpr const char* kWheres[] = {"xdp",           "tc ingress", "tc egress", "cgroup ingress",
+                                   "cgroup egress", "tun"};
 constexpr const char* kModes[] = {"-", "native", "generic", "offload", "filter"};
 
 constexpr Field kFields[] = {
@@ -121,9 +121,8 @@ void Programs::read_cgroup(const std::string& path) {
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!fd || ::fstat(fd.get(), &st) != 0)
         return;
-    for (const auto& [type, where] :
-         {std::pair(kAttachCgroupIngress, ABI_PROGRAM_CGROUP_INGRESS),
-          std::pair(kAttachCgroupEgress, ABI_PROGRAM_CGROUP_EGRESS)})
+    for (const auto& [type, where] : {std::pair(kAttachCgroupIngress, ABI_PROGRAM_CGROUP_INGRESS),
+                                      std::pair(kAttachCgroupEgress, ABI_PROGRAM_CGROUP_EGRESS)})
         for (const std::uint32_t id : attached_programs(fd.get(), type))
             x_attached.push_back({id, where, st.st_ino});
 }
@@ -175,9 +174,8 @@ void Programs::report_holders(std::uint32_t netns, const TunDevice& tun, std::ui
         x_holders_ns = now_ns;
     }
     const auto named = [&](const TunHolder& holder) { return holder.device == tun.name; };
-    const bool at_home = std::ranges::any_of(x_holders, [&](const TunHolder& holder) {
-        return named(holder) && holder.netns == netns;
-    });
+    const bool at_home = std::ranges::any_of(
+        x_holders, [&](const TunHolder& holder) { return named(holder) && holder.netns == netns; });
     for (const TunHolder& holder : x_holders) {
         if (!named(holder) || (at_home && holder.netns != netns))
             continue;
@@ -225,8 +223,8 @@ Result<void> Programs::read_netns(std::uint32_t netns, std::uint64_t now_ns,
 } // namespace
 
 const Signal program_signal = {
-    "program", "who may take packets away below the stack", nullptr, {}, kKinds, nullptr, [] {
-        return std::unique_ptr<Reader>(new Programs);
-    }};
+    "program", "who may take packets away below the stack",         nullptr, {}, kKinds,
+    nullptr,   [] {
+        return std::unique_ptr<Reader>(new Programs); }};
 
 } // namespace culprit

@@ -64,8 +64,8 @@ std::map<std::uint32_t, std::uint64_t> find_ksoftirqd() {
             continue;
         std::string comm = read_file(it->path().string() + "/comm").value_or("");
         comm.resize(std::min(comm.find('\n'), comm.size()));
-        if (const auto cpu = comm.starts_with(kName) ? to_number(comm.substr(kName.size()))
-                                                     : std::nullopt)
+        if (const auto cpu =
+                comm.starts_with(kName) ? to_number(comm.substr(kName.size())) : std::nullopt)
             found.emplace(static_cast<std::uint32_t>(*cpu), *pid);
     }
     return found;
@@ -159,23 +159,19 @@ std::vector<SoftnetLine> parse_softnet(const std::string& text) {
         // the number came with Linux 5.10; before it lines are in the order of the CPUs
         const bool numbered = columns.size() > kNumber;
         columns.resize(kNumber + 1);
-        lines.push_back({.cpu = numbered ? columns[kNumber]
-                                         : static_cast<std::uint32_t>(lines.size()),
-                         .processed = columns[0],
-                         .dropped = columns[1],
-                         .time_squeeze = columns[2],
-                         .flow_limit = columns[10],
-                         .backlog = columns[11]});
+        lines.push_back(
+            {.cpu = numbered ? columns[kNumber] : static_cast<std::uint32_t>(lines.size()),
+             .processed = columns[0],
+             .dropped = columns[1],
+             .time_squeeze = columns[2],
+             .flow_limit = columns[10],
+             .backlog = columns[11]});
     }
     return lines;
 }
 
-const Signal softnet_signal = {"softnet",
-                               "do CPUs keep up with the packets that arrive",
-                               nullptr,
-                               {},
-                               kKinds,
-                               nullptr,
-                               [] { return std::unique_ptr<Reader>(new Softnet); }};
+const Signal softnet_signal = {
+    "softnet", "do CPUs keep up with the packets that arrive",     nullptr, {}, kKinds,
+    nullptr,   [] { return std::unique_ptr<Reader>(new Softnet); }};
 
 } // namespace culprit
