@@ -41,7 +41,8 @@ struct program_total {
 	char name[ABI_PROGRAM_NAME]; /* of the program */
 	char filter[ABI_PROGRAM_NAME]; /* kind of tc filter */
 	__u64 drops; /* packets dropped since the last record, where it counts them */
+	__u64 packets; /* a TUN device sent since the last record */
 };
-ABI_SIZE(struct program_total, 152);
+ABI_SIZE(struct program_total, 160);
 
 #endif

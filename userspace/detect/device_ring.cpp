@@ -6,6 +6,7 @@
 // packets, no loss: info at most).
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "abi/nic.h"
@@ -35,8 +36,12 @@ std::optional<Finding> ring_finding(const DropFacts& drops, const Window& total)
     const auto readers = attached_to(total, drops.at.netns, drops.main_device(), ABI_PROGRAM_TUN);
     DropStory story{.id = "tx-ring-full", .layer = Layer::kPhysical};
     story.title = fmt::format("the ring of TUN device {} is full", dev);
-    if (!readers.empty())
-        blame_reader(story, readers.front(), total.names);
+    if (!readers.empty()) {
+        const program_total& reader = readers.front();
+        const auto all = double(std::max<std::uint64_t>(reader.drops + reader.packets, 1));
+        blame_reader(story, reader, total.names);
+        story.needed = double(reader.drops) / all >= threshold::kRingShare;
+    }
     story.advice.push_back({"a longer ring takes longer bursts, no more",
                             fmt::format("{}ip link set dev {} txqueuelen 2000",
                                         in_netns(drops.at.netns, total.names), dev)});
@@ -47,8 +52,9 @@ std::optional<Finding> ring_finding(const DropFacts& drops, const Window& total)
         const program_total& reader = readers.front();
         finding->culprit = Party{reader.owner, drops.at.netns};
         finding->evidence.push_back(
-            {fmt::format("{} holds the device open", owner_name(reader.owner, total.names)),
-             std::nullopt, "", "/proc/PID/fdinfo"});
+            {fmt::format("{} holds the device open, which sent {} packets and lost {}",
+                         owner_name(reader.owner, total.names), reader.packets, reader.drops),
+             std::nullopt, "", "/proc/PID/fdinfo, RTM_GETLINK"});
     }
     return finding;
 }

@@ -29,7 +29,9 @@ inline constexpr double kBacklogShare = 0.01;
 inline constexpr std::uint64_t kSqueezeMin = 100;
 inline constexpr double kSqueezeShare = 0.5; // of its packets taken in rounds that ran out
 
-// tx-ring-full: a driver that is busy loses nothing, but each time costs a requeue.
+// tx-ring-full: of what a TUN device was given; the kernel forgets whose its packets are.
+inline constexpr double kRingShare = 0.01;
+// A driver that is busy loses nothing, but each time costs a requeue.
 inline constexpr std::uint64_t kBusyMin = 100;
 inline constexpr double kBusyPerSecond = 100;
 

@@ -109,10 +109,11 @@ void parse_link_programs(const nlmsghdr& message, DevicePrograms& into) {
             keep(into,
                  {.ifindex = ifindex, .where = ABI_PROGRAM_XDP, .mode = mode.mode, .program = id});
     }
+    const auto stats = link.value<rtnl_link_stats64>(IFLA_STATS64);
     if (link.nested(IFLA_LINKINFO).text(IFLA_INFO_KIND) == "tun" &&
         into.tuns.size() < kDeviceProgramsMax)
-        into.tuns.push_back({ifindex, std::string(link.text(IFLA_IFNAME)),
-                             link.value<rtnl_link_stats64>(IFLA_STATS64).tx_dropped});
+        into.tuns.push_back(
+            {ifindex, std::string(link.text(IFLA_IFNAME)), stats.tx_packets, stats.tx_dropped});
 }
 
 bool parse_filter(const nlmsghdr& message, DeviceProgram& into) {

@@ -25,7 +25,7 @@ struct DeviceProgram {
 struct TunDevice {
     std::uint32_t ifindex = 0;
     std::string name; // bytes as the administrator set them
-    std::uint64_t tx_dropped = 0;
+    std::uint64_t tx_packets = 0, tx_dropped = 0;
 };
 
 struct DevicePrograms {

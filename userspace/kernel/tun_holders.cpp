@@ -3,6 +3,7 @@
 #include "kernel/tun_holders.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Lists what is attached below the stack, so that a drop there has a name.
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <tuple>
 #include <vector>
 
@@ -16,8 +18,6 @@
 #include "kernel/tun_holders.h"
 #include "signals/all.h"
 #include "util/unique_fd.h"
-
-#include <fcntl.h>
 
 namespace culprit {
 
@@ -40,7 +40,8 @@ constexpr Field kFields[] = {
     CULPRIT_FIELD(program_total, state, Type::kNumber, "letter of the process's state as a number"),
     CULPRIT_FIELD(program_total, name, Type::kText, "of the BPF program"),
     CULPRIT_FIELD(program_total, filter, Type::kText, "kind of tc filter"),
-    CULPRIT_FIELD(program_total, drops, Type::kNumber, "packets its actions dropped"),
+    CULPRIT_FIELD(program_total, drops, Type::kNumber, "packets its actions dropped, or its ring"),
+    CULPRIT_FIELD(program_total, packets, Type::kNumber, "packets a TUN device sent"),
 };
 constexpr Part kKey[] = {
     CULPRIT_OWNER_PART(program_total, owner), CULPRIT_PART(program_total, netns),
@@ -48,7 +49,7 @@ constexpr Part kKey[] = {
     CULPRIT_PART(program_total, program),     CULPRIT_PART(program_total, priority),
     CULPRIT_PART(program_total, handle),
 };
-constexpr Part kSums[] = {CULPRIT_PART(program_total, drops)};
+constexpr Part kSums[] = {CULPRIT_PART(program_total, drops), CULPRIT_PART(program_total, packets)};
 
 constexpr Kind kProgramTotal = {ABI_PROGRAM_TOTAL,
                                 "program_total",
@@ -95,7 +96,7 @@ private:
 
     std::map<std::uint32_t, std::string> x_names; // by id; ids are not used again
     std::map<FilterKey, std::uint64_t> x_drops;
-    std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t> x_tun_drops;
+    std::map<std::pair<std::uint32_t, std::uint32_t>, TunDevice> x_tuns; // by netns, ifindex
     std::vector<TunHolder> x_holders;
     std::uint64_t x_holders_ns = 0;
     std::set<std::uint32_t> x_packet_programs;
@@ -187,6 +188,8 @@ void Programs::report_holders(std::uint32_t netns, const TunDevice& tun, std::ui
         total.owner.provenance = ABI_OWNER_HOLDER;
         put_text(total.owner.comm, holder.comm);
         total.state = static_cast<unsigned char>(holder.state);
+        total.drops = tun.tx_dropped;
+        total.packets = tun.tx_packets;
         sink(bytes_of(total));
     }
 }
@@ -197,7 +200,7 @@ Result<void> Programs::read_netns(std::uint32_t netns, std::uint64_t now_ns,
     if (!found)
         return std::unexpected(found.error());
     bound(x_drops);
-    bound(x_tun_drops);
+    bound(x_tuns);
     for (const DeviceProgram& one : found->programs) {
         program_total total = row(now_ns, one.program, one.where);
         total.netns = netns;
@@ -212,10 +215,12 @@ Result<void> Programs::read_netns(std::uint32_t netns, std::uint64_t now_ns,
         sink(bytes_of(total));
     }
     for (const TunDevice& tun : found->tuns) {
-        const auto [seen, fresh] = x_tun_drops.try_emplace({netns, tun.ifindex}, tun.tx_dropped);
-        if (tun.tx_dropped != seen->second || (fresh && tun.tx_dropped))
-            report_holders(netns, tun, now_ns, sink);
-        seen->second = tun.tx_dropped;
+        TunDevice& seen = x_tuns[{netns, tun.ifindex}]; // a new one has counted from 0
+        const TunDevice grew{tun.ifindex, tun.name, tun.tx_packets - seen.tx_packets,
+                             tun.tx_dropped - seen.tx_dropped};
+        if (grew.tx_dropped)
+            report_holders(netns, grew, now_ns, sink);
+        seen = tun;
     }
     return {};
 }
