@@ -177,12 +177,31 @@ TEST_CASE("who serves a TUN device is to blame for its full ring", "[below_drop_
     auto reader = attached(ABI_PROGRAM_TUN, 0, "");
     reader.owner = process("openvpn", 4711, ABI_OWNER_HOLDER);
     reader.state = 'S';
+    reader.drops = 500;
+    reader.packets = 1000;
     window.fold(bytes_of(reader));
     const Finding finding = only(window);
     CHECK(finding.id == "tx-ring-full");
     REQUIRE(finding.culprit);
     CHECK(finding.culprit->owner.tgid == 4711);
     CHECK(has(finding.title, "openvpn (pid 4711) reads it too slowly"));
+}
+
+TEST_CASE(
+    "a TUN ring that loses much is a fault though nobody is seen to suffer, one that loses little "
+    "is not",
+    "[below_drop_test]") {
+    for (const std::uint64_t sent : {1000UL, 1'000'000UL}) {
+        Window window = dropping("FULL_RING", "tun_net_xmit+0x10", 500, false);
+        auto reader = attached(ABI_PROGRAM_TUN, 0, "");
+        reader.owner = process("openvpn", 4711, ABI_OWNER_HOLDER);
+        reader.state = 'T';
+        reader.drops = 500;
+        reader.packets = sent;
+        window.fold(bytes_of(reader));
+        CHECK((only(window).severity == Severity::kInfo) == (sent == 1'000'000));
+        CHECK(has(only(window).title, "openvpn (pid 4711) is stopped"));
+    }
 }
 
 TEST_CASE("a driver that is busy all the time is a full ring, one that was now and then is not",

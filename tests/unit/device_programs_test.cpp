@@ -26,7 +26,7 @@ NetlinkRequest filter(const char* kind, std::uint16_t actions, std::uint32_t pro
         message.attribute(TCA_BPF_ID, program);
     if (actions) {
         nlattr* list = mnl_attr_nest_start(message.head(), actions);
-        for (const std::uint16_t order : {1, 2}) {
+        for (std::uint16_t order = 1; order <= 2; order++) {
             nlattr* one = mnl_attr_nest_start(message.head(), order);
             nlattr* stats = mnl_attr_nest_start(message.head(), TCA_ACT_STATS);
             gnet_stats_queue queue{};
