@@ -104,4 +104,12 @@ struct napi_struct {
 	struct net_device *dev;
 };
 
+struct bpf_prog_aux {
+	u32 id;
+};
+
+struct bpf_prog {
+	struct bpf_prog_aux *aux;
+};
+
 #endif

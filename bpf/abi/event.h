@@ -35,6 +35,8 @@ enum abi_kind {
 	ABI_ICMP_TOTAL = 25,
 	ABI_ROUTE = 22,
 	ABI_ROUTE_TOTAL = 23,
+	ABI_SOFTNET_TOTAL = 16,
+	ABI_PROGRAM_TOTAL = 19,
 	ABI_DROP_STACK = 30,
 	ABI_LINK_STAT = 31,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */

@@ -21,11 +21,13 @@
 #include "abi/listen.h"
 #include "abi/neigh.h"
 #include "abi/nic.h"
+#include "abi/program.h"
 #include "abi/qdisc.h"
 #include "abi/reset.h"
 #include "abi/retransmit.h"
 #include "abi/route.h"
 #include "abi/socket.h"
+#include "abi/softnet.h"
 #include "signals/signal.h"
 
 namespace culprit::test {
@@ -91,6 +93,10 @@ template <>
 inline constexpr std::uint32_t kKindOf<link_stat> = ABI_LINK_STAT;
 template <>
 inline constexpr std::uint32_t kKindOf<rule_total> = ABI_RULE_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<softnet_total> = ABI_SOFTNET_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<program_total> = ABI_PROGRAM_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>

@@ -228,8 +228,8 @@ std::vector<std::byte> fixed_record(const Kind& kind) {
         return a_route();
     default:
         return {};
-    return copy(record);
-}
+        return copy(record);
+    }
 
     std::vector<std::byte> an_icmp() {
         auto record = with_ends<icmp_event>();

@@ -45,6 +45,13 @@ constexpr std::array kDetectors = {
     Entry{"firewall-drop", detect_firewall_drop},
     Entry{"firewall-reject", detect_firewall_reject},
     Entry{"conntrack-full", detect_conntrack_full},
+    Entry{"softnet-drop", detect_softnet_drop},
+    Entry{"tx-ring-full", detect_tx_ring_full},
+    Entry{"nic-tx-timeout", detect_nic_tx_timeout},
+    Entry{"xdp-drop", detect_xdp_drop},
+    Entry{"xdp-exception", detect_xdp_exception},
+    Entry{"tc-drop", detect_tc_drop},
+    Entry{"cgroup-drop", detect_cgroup_drop},
     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused},
     Entry{"connect-timeout", detect_connect_timeout},
@@ -78,6 +85,7 @@ struct Explained {
 };
 constexpr Explained kExplained[] = {
     {"time-wait-growth", "tw-overflow"},
+    {"tx-ring-full", "nic-tx-timeout", Same::kDevice},
     {"local-drop", "link-flap", Same::kDevice},
     {"local-drop", "link-down", Same::kDevice},
     {"qdisc-drop", "link-flap", Same::kDevice},
@@ -131,7 +139,6 @@ bool explains(const Finding& cause, const Finding& symptom) {
                have_in_common(pair.same, cause, symptom.where);
     });
 }
-
 void leave_out_explained(std::vector<Finding>& all) {
     const std::vector<Finding> causes = all;
     std::erase_if(all, [&](const Finding& symptom) {

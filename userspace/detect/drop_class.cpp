@@ -74,6 +74,18 @@ constexpr std::array kClasses = {
     DropClass{"martian-source", "IP_INVALID_DEST", "*"},
     // kernels before 6.14 (martians) or without reasons
     DropClass{"martian-source", "NOT_SPECIFIED", "ip_rcv_finish_core"},
+    DropClass{"softnet-drop", "CPU_BACKLOG", "*"},
+    DropClass{"softnet-drop", "*", "enqueue_to_backlog*"},
+    DropClass{"tx-ring-full", "FULL_RING", "*"},
+    DropClass{"tx-ring-full", "NOT_SPECIFIED", "tun_net_xmit*"},
+    DropClass{"xdp-drop", "XDP", "*"},
+    DropClass{"xdp-drop", "NOT_SPECIFIED", "veth_xdp_rcv*"},
+    DropClass{"xdp-drop", "NOT_SPECIFIED", "do_xdp_generic*"},
+    DropClass{"xdp-drop", "NOT_SPECIFIED", "netif_receive_generic_xdp*"},
+    DropClass{"xdp-drop", "NOT_SPECIFIED", "bpf_prog_run_generic_xdp*"},
+    DropClass{"tc-drop", "TC_*", "*"},
+    DropClass{"cgroup-drop", "BPF_CGROUP_EGRESS", "*"},
+    DropClass{"cgroup-drop", "SOCKET_FILTER", "*"}, // of a cgroup, or the socket's own
     DropClass{"local-drop", "*", "*"},
 };
 

@@ -115,6 +115,20 @@ inline constexpr double kNoRouteShare = 0.5; // of the attempts to that destinat
 // single one may be a scan. Without one, a tenth of all that comes in is no stray any more.
 inline constexpr std::uint64_t kWaitingMin = 2;
 inline constexpr double kDropReceivedShare = 0.1;
+// softnet-drop: of the packets a CPU was given. Whose packets die is chance, so the share is what a
+// path with that loss would do to everybody (see packet-loss).
+inline constexpr double kBacklogShare = 0.01;
+inline constexpr std::uint64_t kSqueezeMin = 100;
+inline constexpr double kSqueezeShare = 0.5; // of its packets taken in rounds that ran out
+
+// tx-ring-full: of what a TUN device was given; the kernel forgets whose its packets are.
+inline constexpr double kRingShare = 0.01;
+// A driver that is busy loses nothing, but each time costs a requeue.
+inline constexpr std::uint64_t kBusyMin = 100;
+inline constexpr double kBusyPerSecond = 100;
+
+// xdp-exception: a program that fails is a bug, whoever misses the packets.
+inline constexpr std::uint64_t kXdpFailuresMin = 10;
 
 // conn-refused. An optional endpoint that refuses now and then is healthy.
 inline constexpr std::uint64_t kRefusedMin = 10;
