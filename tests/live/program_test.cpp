@@ -175,6 +175,8 @@ TEST_CASE("a cgroup's program that refuses what a process sends is named with th
         cgroup.join();
         for (int i = 0; i < 10; i++, pause_ms(100))
             send_udp(ns.b.v4, kNobody, 1, 100);
+        for (int i = 0; i < 3; i++)
+            try_connect(ns.b.v4, kNobody, 0.4);
     });
     INFO(told.verdict["findings"].dump(1));
     CHECK(told.status == 3);

@@ -12,8 +12,7 @@ namespace culprit {
 
 namespace {
 
-Advice advice_for(const std::string& reason, const std::string& function, std::uint32_t netns_id,
-                  const Names& names) {
+Advice advice_for(const std::string& reason, std::uint32_t netns_id, const Names& names) {
     const std::string in = in_netns(netns_id, names);
     if (reason == "SOCKET_RCVBUFF" || reason == "PROTO_MEM")
         return {"the process reads too slowly for its receive buffer", in + "ss -lunmp"};
@@ -33,7 +32,7 @@ Advice advice_for(const std::string& reason, const std::string& function, std::u
 std::optional<Finding> local_drop_finding(const DropFacts& drops, const Window& total) {
     DropStory story{.id = "local-drop", .layer = Layer::kTransport};
     story.title = fmt::format("this host drops packets, {} at {}", drops.reason, drops.symbol);
-    story.advice.push_back(advice_for(drops.reason, drops.symbol, drops.at.netns, total.names));
+    story.advice.push_back(advice_for(drops.reason, drops.at.netns, total.names));
     return drop_finding(story, drops, total);
 }
 

@@ -201,20 +201,23 @@ std::vector<Finding> detect_cgroup_drop(const Facts& facts) {
     std::vector<Finding> findings;
     for (const DropFacts& drops : facts.drops().of("cgroup-drop")) {
         const bool egress = drops.reason == "BPF_CGROUP_EGRESS";
-        const auto attached =
-            attached_to_cgroup(facts.total, refused_owner(drops),
-                               egress ? ABI_PROGRAM_CGROUP_EGRESS : ABI_PROGRAM_CGROUP_INGRESS);
+        const abi_owner refused = refused_owner(drops);
+        const auto attached = attached_to_cgroup(
+            facts.total, refused, egress ? ABI_PROGRAM_CGROUP_EGRESS : ABI_PROGRAM_CGROUP_INGRESS);
         std::optional<Finding> finding;
         if (egress || !attached.empty()) {
             DropStory story = cgroup_story(attached, egress, facts.total.names);
-            // the sender is told: each refusal is an error in somebody's hands
-            story.needed = egress && drops.socket_samples >= threshold::kDropHurtMin;
+            // each refusal is an error in some sender's hands, known or not
+            story.needed = egress;
             finding = drop_finding(story, drops, facts.total);
         } else {
             finding = local_drop_finding(drops, facts.total); // the socket's own filter
         }
         if (!finding)
             continue;
+        if (const std::string path = cgroup_path(refused, facts.total.names); !path.empty())
+            finding->evidence.push_back(
+                {"the sockets belong to cgroup " + safe_text(path), std::nullopt, "", "kfree_skb"});
         add_attached(*finding, attached, "BPF_PROG_QUERY");
         findings.push_back(std::move(*finding));
     }
