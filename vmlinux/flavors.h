@@ -36,10 +36,27 @@ struct inet_connection_sock___v7_0 {
 	struct timer_list icsk_keepalive_timer;
 };
 
+/* What a task entered the kernel with, on each architecture. */
+struct pt_regs___on_x86 {
+	unsigned long r8;
+	unsigned long si;
+	unsigned long di;
+	unsigned long orig_ax;
+};
+
+struct pt_regs___on_arm64 {
+	struct {
+		u64 regs[31];
+	};
+	u64 orig_x0;
+	__s32 syscallno;
+};
+
 /* For bpf_core_enum_value_exists(): helpers younger than the oldest kernel. */
 enum bpf_func_id___young {
 	BPF_FUNC_get_current_task_btf___young = 158,
 	BPF_FUNC_sock_from_file___young = 162,
+	BPF_FUNC_task_pt_regs___young = 175,
 };
 
 #endif

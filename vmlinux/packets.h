@@ -4,9 +4,20 @@
 #define CULPRIT_PACKETS_H
 
 /* packets */
+struct netdev_queue;
+
 struct net_device {
 	int ifindex;
+	unsigned int mtu;
+	unsigned char addr_len;
 	possible_net_t nd_net;
+	unsigned long state;
+	struct netdev_queue *_tx;
+	const unsigned char *dev_addr;
+};
+
+struct dst_entry {
+	struct net_device *dev;
 };
 
 struct sk_buff {
@@ -16,7 +27,9 @@ struct sk_buff {
 	char cb[48];
 	unsigned int len;
 	__be16 protocol;
+	__u8 pkt_type : 3;
 	__u16 network_header;
+	__u16 mac_header;
 	unsigned char *head;
 	unsigned long _skb_refdst;
 	int skb_iif;
@@ -26,6 +39,7 @@ struct sk_buff {
 
 struct rtable {
 	unsigned int rt_flags;
+	__u8 rt_uses_gateway;
 };
 
 struct rt6_info {
@@ -38,6 +52,25 @@ struct tcp_skb_cb {
 	struct {
 		u16 tcp_gso_segs;
 	};
+};
+
+/* neighbours */
+struct sk_buff_head {
+	struct sk_buff *prev;
+	__u32 qlen;
+};
+
+struct neigh_table {
+	int family;
+};
+
+struct neighbour {
+	struct neigh_table *tbl;
+	struct sk_buff_head arp_queue;
+	__u8 nud_state;
+	unsigned char ha[32];
+	struct net_device *dev;
+	u8 primary_key[0];
 };
 
 /* queues and devices */

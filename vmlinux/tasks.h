@@ -8,6 +8,15 @@ struct signal_struct {
 	atomic_t live;
 };
 
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct task_struct {
 	int tgid;
 	char comm[16];
@@ -15,6 +24,8 @@ struct task_struct {
 	u64 start_boottime;
 	unsigned int flags;
 	struct signal_struct *signal;
+	struct files_struct *files;
+	struct nsproxy *nsproxy;
 };
 
 struct seq_file;

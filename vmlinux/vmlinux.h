@@ -35,6 +35,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_PERCPU_HASH = 5,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
@@ -46,6 +47,10 @@ enum {
 
 enum {
 	BPF_F_NO_PREALLOC = 1,
+};
+
+enum {
+	BPF_SK_STORAGE_GET_F_CREATE = 1,
 };
 
 enum {
@@ -71,15 +76,26 @@ struct netns_core {
 	int sysctl_somaxconn;
 };
 
+struct fib_table;
+struct fib6_info;
+
 struct netns_ipv4 {
 	u8 sysctl_tcp_syncookies;
 	int sysctl_max_syn_backlog;
+	struct fib_table *fib_default;
+	bool fib_has_custom_rules;
+};
+
+struct netns_ipv6 {
+	struct fib6_info *fib6_null_entry;
+	bool fib6_has_custom_rules;
 };
 
 struct net {
 	struct ns_common ns;
 	struct netns_core core;
 	struct netns_ipv4 ipv4;
+	struct netns_ipv6 ipv6;
 };
 
 typedef struct {
@@ -147,6 +163,7 @@ struct sock {
 	u16 sk_protocol;
 	u16 sk_type;
 	int sk_err;
+	int sk_err_soft;
 	atomic_t sk_drops;
 	struct {
 		atomic_t rmem_alloc;
@@ -196,6 +213,7 @@ struct tcp_sock {
 	u32 copied_seq;
 	u32 write_seq;
 	u32 snd_una;
+	u32 mss_cache;
 	u32 rcv_tstamp;
 	u64 bytes_acked;
 	u64 bytes_received;
@@ -203,6 +221,8 @@ struct tcp_sock {
 	u32 segs_out;
 	u32 srtt_us;
 	u32 snd_cwnd;
+	u32 delivered;
+	u32 sacked_out;
 	u32 total_retrans;
 	struct minmax rtt_min;
 };
@@ -244,6 +264,7 @@ struct inode {
 
 struct file {
 	struct inode *f_inode;
+	void *private_data;
 };
 
 typedef enum { SS_UNCONNECTED = 1 } socket_state;
@@ -260,6 +281,8 @@ struct socket {
 };
 
 #include "packets.h"
+
+#include "routes.h"
 
 #include "tasks.h"
 

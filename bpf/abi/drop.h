@@ -29,10 +29,13 @@ struct drop_event {
 	__u16 ethertype; /* host order */
 	__u8 tcp_flags;
 	__u8 path; /* enum abi_path */
-	__u16 vlan; /* id of the VLAN it arrived with and nobody took off; 0 when none */
-	__u8 pad[2];
+	__u16 vlan; /* id of the VLAN it arrived with, where the kernel still has it; 0 when not */
+	__u8 tagged; /* 1: it came with a VLAN that nothing there handles */
+	__u8 icmp_type; /* of an ICMP or ICMPv6 message; 0 otherwise */
+	__u8 icmp_code;
+	__u8 pad[7];
 };
-ABI_SIZE(struct drop_event, 160);
+ABI_SIZE(struct drop_event, 168);
 
 #define ABI_STACK_FRAMES 24
 

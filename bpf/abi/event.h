@@ -23,9 +23,22 @@ enum abi_kind {
 	ABI_LISTEN_TOTAL = 12,
 	ABI_SOCKET = 13,
 	ABI_SOCKET_TOTAL = 14,
+	ABI_NEIGH = 20,
+	ABI_NEIGH_TOTAL = 21,
+	ABI_LINK_TOTAL = 15,
+	ABI_RECEIVER_TOTAL = 28,
+	ABI_QDISC_SHARE = 17,
+	ABI_QDISC_STATS = 18,
+	ABI_LINK = 29,
+	ABI_RULE_TOTAL = 26,
+	ABI_ICMP = 24,
+	ABI_ICMP_TOTAL = 25,
+	ABI_ROUTE = 22,
+	ABI_ROUTE_TOTAL = 23,
 	ABI_SOFTNET_TOTAL = 16,
 	ABI_PROGRAM_TOTAL = 19,
 	ABI_DROP_STACK = 30,
+	ABI_LINK_STAT = 31,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };
 
@@ -82,6 +95,12 @@ ABI_SIZE(struct abi_owner, 64);
 
 /* The bytes of an owner that tell processes apart; the thread is only an example. */
 #define ABI_OWNER_IDENTITY 40
+
+/* Of what crosses this host's border. */
+enum abi_direction {
+	ABI_SENT = 1,
+	ABI_RECEIVED = 2,
+};
 
 /* Per kind and CPU. Exact: seen == submitted + ring_full + filtered + limited. */
 struct abi_ledger {

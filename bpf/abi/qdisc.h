@@ -31,6 +31,33 @@ struct qdisc_value {
 };
 ABI_SIZE(struct qdisc_value, 328);
 
+/* shares map: who has how much of a queue. A packet is its socket's owner's; one whose owner is not
+ * known, or that is forwarded, is its flow's. Neither: the rest of the queue, which also takes what
+ * does not fit. */
+struct qdisc_share_key {
+	struct abi_flow flow; /* local = source; netns of the socket, 0 without one; all 0 when the
+				 owner is known */
+	__u64 start_ns; /* of the owner */
+	__u32 tgid;
+	__u32 netns; /* of the device, as in qdisc_key */
+	__u32 ifindex;
+	__u32 handle;
+	__u32 parent;
+	__u32 pad;
+};
+ABI_SIZE(struct qdisc_share_key, 80);
+
+/* From a sample of the packets that leave the queue, and from those that were timed. */
+struct qdisc_share_value {
+	struct abi_owner owner;
+	__u64 packets; /* each of the sample stands for those that were not in it */
+	__u64 bytes; /* likewise */
+	__u64 timed;
+	__u64 sojourn_ns; /* sum over the timed ones */
+	__u64 sojourn_max_ns;
+};
+ABI_SIZE(struct qdisc_share_value, 104);
+
 /* One slow packet. Hook: qdisc_dequeue. */
 struct qdisc_event {
 	struct abi_head head;
@@ -63,5 +90,45 @@ struct qdisc_total {
 	__u64 slots[ABI_HIST_SLOTS];
 };
 ABI_SIZE(struct qdisc_total, 352);
+
+/* What userspace makes of one share at each tick. */
+struct qdisc_share {
+	struct abi_head head;
+	struct abi_flow flow; /* as in the key */
+	struct abi_owner owner;
+	__u32 netns;
+	__u32 ifindex;
+	__u32 handle;
+	__u32 parent;
+	__u64 packets;
+	__u64 bytes;
+	__u64 timed;
+	__u64 sojourn_ns;
+	__u64 sojourn_max_ns;
+};
+ABI_SIZE(struct qdisc_share, 184);
+
+/* One qdisc by the kernel's own count: growth since the last reading. Read over rtnetlink, no hook.
+ */
+struct qdisc_stats {
+	struct abi_head head;
+	__u32 netns;
+	__u32 ifindex;
+	__u32 handle;
+	__u32 parent;
+	char id[16];
+	__u64 packets; /* sent */
+	__u64 bytes; /* sent */
+	__u64 drops;
+	__u64 overlimits;
+	__u64 requeues;
+	__u64 backlog_bytes; /* largest read */
+	__u64 backlog_pkts; /* largest read */
+	__u64 limit_bytes; /* of the queue; 0 when unknown or counted otherwise */
+	__u64 limit_pkts; /* likewise */
+	__u64 rate_bytes; /* per second, of a shaper; 0 when unknown */
+	__u64 burst_bytes; /* likewise */
+};
+ABI_SIZE(struct qdisc_stats, 136);
 
 #endif

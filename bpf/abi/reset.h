@@ -5,11 +5,6 @@
 
 #include "event.h"
 
-enum abi_direction {
-	ABI_SENT = 1,
-	ABI_RECEIVED = 2,
-};
-
 /* Hooks: tcp_send_reset, tcp_receive_reset. */
 struct reset_event {
 	struct abi_head head;

@@ -25,15 +25,23 @@ struct retransmit_event {
 			 silent about failures */
 	__u64 life_segs_out; /* of this socket so far, retransmitted ones included; 0 for SYN-ACK */
 	__u64 life_retransmits; /* of this socket so far */
+	__u64 attempts; /* timeouts in a row, this one included; of a SYN-ACK those before */
+	__u64 acked_bytes; /* of this socket so far: what the peer has for certain; 0 for SYN-ACK */
+	__u64 acked_segs; /* segments it came in */
+	__u64 sacked_segs; /* that arrived behind a gap, by selective ACKs */
+	__u64 heard_ns; /* when the peer's last ACK came, boot time; 0 for SYN-ACK */
 	__u32 type; /* enum abi_retransmit */
 	__u32 error; /* positive errno of the attempt; 0 sent, or the kernel does not tell */
 	__u32 seq; /* first sequence number */
 	__u32 tcp_state;
 	__u32 ca_state; /* congestion avoidance state, 0 open .. 4 loss */
-	__u32 attempts; /* timeouts in a row before this one */
 	__u32 srtt_us; /* 0 when never measured */
 	__u32 cwnd; /* segments */
+	__u32 mss; /* payload of the largest segment this socket sends; 0 for SYN-ACK */
+	__u32 soft_error; /* positive errno of the last ICMP error about this connection since
+			     something was acknowledged; 0 when none */
+	__u32 pad;
 };
-ABI_SIZE(struct retransmit_event, 200);
+ABI_SIZE(struct retransmit_event, 248);
 
 #endif

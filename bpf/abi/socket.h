@@ -93,6 +93,21 @@ struct socket_total {
 };
 ABI_SIZE(struct socket_total, 200);
 
+/* A socket that does not keep up with what arrives: one of UDP that refused datagrams while we
+ * watched, or one of TCP whose buffer was more than half full when a run began or ended. Made in
+ * userspace from socket_info. */
+struct receiver_total {
+	struct abi_head head;
+	struct abi_flow flow; /* its own ends */
+	struct abi_owner owner;
+	__u64 drops; /* UDP: datagrams refused since the run began, or the socket was made */
+	__u64 unread_bytes; /* when looked at; the larger of both times, as the next two */
+	__u64 memory_bytes; /* that these take of the buffer, bookkeeping included */
+	__u64 rcvbuf;
+	__u64 stopped; /* 1: its process was stopped when looked at (state T or t) */
+};
+ABI_SIZE(struct receiver_total, 168);
+
 /* A healthy process closes, and a healthy peer acknowledges, in far less. */
 #define SOCKET_AGED_NS 3000000000ULL
 

@@ -3,15 +3,15 @@
 #ifndef CULPRIT_FILE_BPF_H
 #define CULPRIT_FILE_BPF_H
 
-#include "emit.bpf.h"
+#include "datagram.bpf.h"
 
 static __always_inline bool file_wanted(const struct sock *sk)
 {
+	if (is_datagram(sk))
+		return true;
 	if (sk->__sk_common.skc_family != AF_INET && sk->__sk_common.skc_family != AF_INET6)
 		return false;
-	if (sk->sk_protocol == IPPROTO_UDP)
-		return config.holders;
-	return sk->sk_protocol == IPPROTO_TCP && sk->__sk_common.skc_state != TCP_CLOSE;
+	return sk->__sk_common.skc_state != TCP_CLOSE;
 }
 
 static __always_inline bool is_inet(const struct socket *socket)

@@ -94,17 +94,25 @@ static __always_inline void flow_clear(struct abi_flow *flow)
 struct packet {
 	__u32 seq;
 	__u8 tcp_flags;
+	__u8 icmp_type;
+	__u8 icmp_code;
 };
 
 static __always_inline void ports_from_packet(struct abi_flow *flow, struct packet *packet,
 					      const unsigned char *at)
 {
+	bool icmp = flow->protocol == IPPROTO_ICMP || flow->protocol == IPPROTO_ICMPV6;
 	struct tcphdr_start l4 = {};
 
-	if (flow->protocol != IPPROTO_TCP && flow->protocol != IPPROTO_UDP)
+	if (flow->protocol != IPPROTO_TCP && flow->protocol != IPPROTO_UDP && !icmp)
 		return;
 	if (bpf_probe_read_kernel(&l4, sizeof(l4), at))
 		return;
+	if (icmp) {
+		packet->icmp_type = bpf_ntohs(l4.source) >> 8;
+		packet->icmp_code = (__u8)bpf_ntohs(l4.source);
+		return;
+	}
 	flow->local_port = bpf_ntohs(l4.source);
 	flow->remote_port = bpf_ntohs(l4.dest);
 	if (flow->protocol == IPPROTO_TCP) {

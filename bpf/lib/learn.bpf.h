@@ -47,22 +47,6 @@ static __always_inline bool locked_by_task(const struct sock *sk)
 	return sk->sk_lock.owned;
 }
 
-/* A kernel thread that closes or reads works for somebody else: delayed fput, sockets in flight. */
-static __always_inline bool is_kernel_thread(void)
-{
-	struct task_struct *task;
-
-	if (bpf_core_enum_value_exists(enum bpf_func_id___young,
-				       BPF_FUNC_get_current_task_btf___young)) {
-		task = bpf_get_current_task_btf();
-		return task->flags & PF_KTHREAD;
-	}
-	if (!config.probe_reads)
-		return true;
-	task = (void *)bpf_get_current_task();
-	return BPF_CORE_READ(task, flags) & PF_KTHREAD;
-}
-
 static __always_inline void take_over(struct abi_socket *known, __u32 provenance)
 {
 	__u64 cgroup = known->owner.cgroup_id;

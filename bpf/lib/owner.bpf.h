@@ -110,6 +110,22 @@ static __always_inline void owner_from_current(struct abi_owner *owner, __u32 pr
 	}
 }
 
+/* A kernel thread works for somebody else: delayed fput, sockets in flight, lost carriers. */
+static __always_inline bool is_kernel_thread(void)
+{
+	struct task_struct *task;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id___young,
+				       BPF_FUNC_get_current_task_btf___young)) {
+		task = bpf_get_current_task_btf();
+		return task->flags & PF_KTHREAD;
+	}
+	if (!config.probe_reads)
+		return true;
+	task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, flags) & PF_KTHREAD;
+}
+
 /* Owner of a socket already known by its address; full says whether more than sock_common may be
  * read. */
 static __always_inline void owner_from_sock(struct abi_owner *owner, const struct sock *sk,

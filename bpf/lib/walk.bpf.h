@@ -62,6 +62,44 @@ static __always_inline void walk_known(struct abi_socket *known, const struct so
 	}
 }
 
+static __always_inline int walk_tcp(const struct sock *sk, struct abi_socket *fresh)
+{
+	__u64 key = (__u64)sk;
+	struct abi_socket *known;
+	int error;
+
+	if (sk->__sk_common.skc_state == TCP_LISTEN) {
+		fresh->role = ABI_ROLE_LISTENER;
+		fresh->listed = 1;
+	}
+	/* a hook that was faster knows more */
+	error = bpf_map_update_elem(&owners, &key, fresh, BPF_NOEXIST);
+	if (error == -EEXIST) {
+		known = bpf_map_lookup_elem(&owners, &key);
+		if (known)
+			walk_known(known, sk, &fresh->owner, fresh->walk);
+		return 0;
+	}
+	if (error || !fresh->listed)
+		return error;
+	learn_server(fresh->owner.tgid);
+	return listener_add(&fresh->owner, netns_of_common(&sk->__sk_common),
+			    sk->__sk_common.skc_num);
+}
+
+static __always_inline int walk_datagram(struct sock *sk, struct abi_socket *fresh)
+{
+	struct abi_socket *known = bpf_sk_storage_get(&datagram_owners, sk, NULL, 0);
+
+	if (known) {
+		walk_known(known, sk, &fresh->owner, fresh->walk);
+		return 0;
+	}
+	return bpf_sk_storage_get(&datagram_owners, sk, fresh, BPF_SK_STORAGE_GET_F_CREATE)
+		       ? 0
+		       : -ENOMEM;
+}
+
 /* One file of one task, met by that walk; an error when a map is full. The lowest process that
  * holds a listening socket stands for it; that others do too is remembered. */
 static __always_inline int walk_file(struct task_struct *task, struct file *file, __u32 walk)
@@ -69,9 +107,6 @@ static __always_inline int walk_file(struct task_struct *task, struct file *file
 	struct task_struct *leader = task->group_leader;
 	struct sock *sk = sock_of_file(file);
 	struct abi_socket fresh = { .walk = walk };
-	struct abi_socket *known;
-	__u64 key = (__u64)sk;
-	int error;
 
 	if (!sk || !leader)
 		return 0;
@@ -80,23 +115,7 @@ static __always_inline int walk_file(struct task_struct *task, struct file *file
 	comm_copy(fresh.owner.comm, leader->comm);
 	fresh.owner.provenance = ABI_OWNER_HOLDER;
 	fresh.owner.cgroup_id = cgroup_of(sk);
-	if (sk->__sk_common.skc_state == TCP_LISTEN) {
-		fresh.role = ABI_ROLE_LISTENER;
-		fresh.listed = 1;
-	}
-	/* a hook that was faster knows more */
-	error = bpf_map_update_elem(&owners, &key, &fresh, BPF_NOEXIST);
-	if (error == -EEXIST) {
-		known = bpf_map_lookup_elem(&owners, &key);
-		if (known)
-			walk_known(known, sk, &fresh.owner, walk);
-		return 0;
-	}
-	if (error || !fresh.listed)
-		return error;
-	learn_server(task->tgid);
-	return listener_add(&fresh.owner, netns_of_common(&sk->__sk_common),
-			    sk->__sk_common.skc_num);
+	return is_datagram(sk) ? walk_datagram(sk, &fresh) : walk_tcp(sk, &fresh);
 }
 
 #endif

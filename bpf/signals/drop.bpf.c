@@ -3,10 +3,11 @@
  * they? */
 #include "vmlinux.h"
 
+#include "datagram.bpf.h"
 #include "drop.h"
 #include "filter.bpf.h"
-#include "owner.bpf.h"
 #include "path.bpf.h"
+#include "vlan.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -57,17 +58,6 @@ static __always_inline bool may_sample(struct drop_value *value)
 	return value->samples++ < config.samples;
 }
 
-/* The socket the packet belonged to (sent by us) or was for (rx_sk, since 6.11). */
-static __always_inline void owner_of_packet(struct drop_event *event, const struct sock *sk)
-{
-	__u8 state;
-
-	if (!sk)
-		return;
-	state = sk->__sk_common.skc_state;
-	owner_from_sock(&event->owner, sk, state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV);
-}
-
 static __always_inline __u8 protocol_of(const struct sk_buff *skb)
 {
 	__u16 offset = skb->network_header;
@@ -107,7 +97,7 @@ static __always_inline void send_stack(void *ctx, const struct drop_event *event
 }
 
 static __always_inline void sample(void *ctx, struct abi_ledger *ledger, const struct sk_buff *skb,
-				   const struct sock *sk, const struct drop_key *key,
+				   struct sock *sk, const struct drop_key *key,
 				   struct drop_value *value)
 {
 	struct drop_event event = {};
@@ -121,7 +111,10 @@ static __always_inline void sample(void *ctx, struct abi_ledger *ledger, const s
 	event.flow.netns = key->netns;
 	event.flow.ifindex = key->ifindex;
 	/* before the paths part: the verifier pays for each load of a pointer on each path */
-	owner_of_packet(&event, sk);
+	if (!sk && !key->ifindex && key->netns)
+		owner_from_current(&event.owner, ABI_OWNER_READER); /* netns_of_reader() */
+	else
+		owner_from_packet_sock(&event.owner, sk, true);
 	flow_from_skb(&event.flow, &packet, skb);
 	if (!record_matches(ledger, &event.flow, &event.owner))
 		return;
@@ -135,8 +128,11 @@ static __always_inline void sample(void *ctx, struct abi_ledger *ledger, const s
 	event.bytes = skb->len;
 	event.seq = packet.seq;
 	event.tcp_flags = packet.tcp_flags;
+	event.icmp_type = packet.icmp_type;
+	event.icmp_code = packet.icmp_code;
 	event.path = path_of(skb);
 	event.vlan = skb->vlan_proto ? skb->vlan_tci & VLAN_ID_MASK : 0;
+	event.tagged = event.vlan || came_tagged(skb);
 	if (wanted(ABI_DROP))
 		record_put(ledger, &event.head, ABI_DROP, sizeof(event));
 	else
@@ -152,7 +148,8 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_DROP);
 	struct drop_key key = { .location = (__u64)location };
-	const struct sock *sk = sock_of_skb(skb);
+	/* the socket the packet belonged to (sent by us), or the one it was for (since 6.11) */
+	struct sock *sk = sock_of_skb(skb);
 	struct drop_value *value;
 
 	if (!ledger)
@@ -161,10 +158,10 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 	if (config.args[HOOK_KFREE] > 2)
 		key.reason = (__u32)ctx[2];
 	if (config.args[HOOK_KFREE] > 3 && ctx[3])
-		sk = (const struct sock *)ctx[3];
+		sk = (struct sock *)ctx[3];
 	device_of_skb(skb, &key.netns, &key.ifindex);
-	if (!key.netns && sk)
-		key.netns = netns_of_common(&sk->__sk_common);
+	if (!key.netns)
+		key.netns = sk ? netns_of_common(&sk->__sk_common) : netns_of_reader();
 	if (!place_matches(key.netns, key.ifindex)) {
 		count_one(&ledger->filtered);
 		return 0;

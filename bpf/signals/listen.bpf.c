@@ -116,7 +116,7 @@ int listen_walk(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	struct sock *sk = file ? sock_of_file(file) : NULL;
 
-	if (sk && sk->__sk_common.skc_state == TCP_LISTEN)
+	if (sk && !is_datagram(sk) && sk->__sk_common.skc_state == TCP_LISTEN)
 		enter(sk);
 	return 0;
 }

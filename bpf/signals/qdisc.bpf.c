@@ -2,9 +2,9 @@
 /* How long do packets wait in this host's egress queues, and how full are those? */
 #include "vmlinux.h"
 
+#include "datagram.bpf.h"
 #include "filter.bpf.h"
-#include "owner.bpf.h"
-#include "qdisc.h"
+#include "share.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -29,12 +29,22 @@ struct {
 	__type(value, struct qdisc_value);
 } blank SEC(".maps");
 
-/* How many packets each CPU has seen enqueued; decides which one is timed. Never full. */
+/* Which packet of this CPU is timed, and which is counted in the shares. Never full. */
+enum {
+	TURN_ENQUEUE = 0,
+	TURN_DEQUEUE = 1,
+	TURNS = 2
+};
+struct turn {
+	__u64 interval;
+	__u32 packets; /* seen in this interval */
+	__u32 mask; /* one in (mask + 1) of this interval has its turn */
+};
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, TURNS);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct turn);
 } turns SEC(".maps");
 
 /* Packets under way, direct mapped by address. A slot overwritten by another packet, or never
@@ -43,6 +53,8 @@ struct {
 struct stamp {
 	__u64 skb;
 	__u64 when_ns;
+	__u64 bytes; /* a qdisc may cut a packet and free it (tbf): its address may come again as
+			that of a part, which is shorter */
 };
 static struct stamp stamps[STAMPS];
 
@@ -53,6 +65,31 @@ static __always_inline struct stamp *stamp_of(const struct sk_buff *skb)
 	return &stamps[((address >> 8) ^ (address >> 18)) & (STAMPS - 1)];
 }
 
+/* A slow link has few packets, and of a process with little traffic each one counts: the fewer
+ * there were in the last interval, the more of this one have their turn. */
+static __always_inline __u32 mask_after(__u32 packets)
+{
+	if (packets < 64)
+		return 0;
+	return packets < 512 ? config.sample_mask & 7 : config.sample_mask;
+}
+
+/* How many packets this one stands for; 0: it is not its turn. */
+static __always_inline __u32 turn_of(__u32 which)
+{
+	struct turn *turn = bpf_map_lookup_elem(&turns, &which);
+	__u64 interval = rate_interval();
+
+	if (!turn)
+		return 0;
+	if (turn->interval != interval) {
+		turn->mask = mask_after(turn->packets);
+		turn->packets = 0;
+		turn->interval = interval;
+	}
+	return turn->packets++ & turn->mask ? 0 : turn->mask + 1;
+}
+
 /* Fires after a successful enqueue to a root qdisc (net/core/dev.c: dev_qdisc_enqueue()); not when
  * an empty queue is bypassed, and not in 5.10. */
 SEC("?tp_btf/qdisc_enqueue")
@@ -60,15 +97,13 @@ int BPF_PROG(qdisc_enqueued, struct Qdisc *qdisc, const struct netdev_queue *txq
 	     struct sk_buff *skb)
 {
 	struct stamp *stamp = stamp_of(skb);
-	__u32 zero = 0;
-	__u64 *turn;
 
 	if (stamp->skb == (__u64)skb)
 		stamp->skb = 0;
-	turn = bpf_map_lookup_elem(&turns, &zero);
-	if (!turn || (*turn)++ & config.sample_mask)
+	if (!turn_of(TURN_ENQUEUE))
 		return 0;
 	stamp->when_ns = bpf_ktime_get_boot_ns();
+	stamp->bytes = skb->len;
 	stamp->skb = (__u64)skb;
 	return 0;
 }
@@ -91,6 +126,7 @@ queue_of(struct abi_ledger *ledger, const struct qdisc_key *key, const struct Qd
 {
 	struct qdisc_value *value = bpf_map_lookup_elem(&queues, key);
 	const struct Qdisc_ops *ops = qdisc->ops;
+	struct qdisc_share_key rest;
 	__u32 zero = 0;
 	void *fresh;
 
@@ -107,11 +143,13 @@ queue_of(struct abi_ledger *ledger, const struct qdisc_key *key, const struct Qd
 	}
 	comm_copy(value->id, ops->id);
 	value->dropped = qdisc->qstats.drops;
+	rest_of(&rest, key);
+	share_at(&rest);
 	return value;
 }
 
 static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff *skb,
-				 const struct sock *sk, const struct qdisc_key *key,
+				 struct sock *sk, const struct qdisc_key *key,
 				 const struct qdisc_value *value, const struct Qdisc *qdisc,
 				 __u64 sojourn)
 {
@@ -121,8 +159,7 @@ static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff
 	flow_from_skb(&event.flow, &packet, skb);
 	event.flow.netns = key->netns;
 	event.flow.ifindex = key->ifindex;
-	if (sk)
-		owner_from_sock(&event.owner, sk, false);
+	owner_from_packet_sock(&event.owner, sk, false);
 	if (!record_matches(ledger, &event.flow, &event.owner))
 		return;
 	event.sojourn_ns = sojourn;
@@ -134,14 +171,28 @@ static __always_inline void send(struct abi_ledger *ledger, const struct sk_buff
 	record_put(ledger, &event.head, ABI_QDISC, sizeof(event));
 }
 
-static __always_inline void timed(const struct Qdisc *qdisc, const struct netdev_queue *txq,
-				  const struct sk_buff *skb, __u64 since)
+static __always_inline void add_wait(struct qdisc_value *value, const struct Qdisc *qdisc,
+				     __u64 sojourn)
+{
+	count_one(&value->timed);
+	__sync_fetch_and_add(&value->sojourn_ns, sojourn);
+	count_one(&value->slots[slot_of(sojourn)]);
+	value->dropped = qdisc->qstats.drops;
+	if (qdisc->qstats.backlog > value->backlog_bytes)
+		value->backlog_bytes = qdisc->qstats.backlog;
+	if (qdisc->q.qlen > value->backlog_pkts)
+		value->backlog_pkts = qdisc->q.qlen;
+}
+
+/* A packet that was timed, stands for others, or both. */
+static __always_inline void look_at(const struct Qdisc *qdisc, const struct netdev_queue *txq,
+				    const struct sk_buff *skb, __u64 since, __u32 stands_for)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_QDISC);
-	__u64 sojourn = bpf_ktime_get_boot_ns() - since, interval;
+	__u64 sojourn = since ? bpf_ktime_get_boot_ns() - since : 0, interval;
 	struct net_device *dev = txq->dev;
 	/* before the paths part: the verifier pays for each load of a pointer on each path */
-	const struct sock *sk = sock_of_skb(skb);
+	struct sock *sk = sock_of_skb(skb);
 	struct qdisc_key key = { .handle = qdisc->handle, .parent = qdisc->parent };
 	struct qdisc_value *value;
 	struct net *net;
@@ -158,14 +209,10 @@ static __always_inline void timed(const struct Qdisc *qdisc, const struct netdev
 	value = queue_of(ledger, &key, qdisc);
 	if (!value)
 		return;
-	count_one(&value->timed);
-	__sync_fetch_and_add(&value->sojourn_ns, sojourn);
-	count_one(&value->slots[slot_of(sojourn)]);
-	value->dropped = qdisc->qstats.drops;
-	if (qdisc->qstats.backlog > value->backlog_bytes)
-		value->backlog_bytes = qdisc->qstats.backlog;
-	if (qdisc->q.qlen > value->backlog_pkts)
-		value->backlog_pkts = qdisc->q.qlen;
+	share(&key, skb, sk, stands_for, sojourn);
+	if (!sojourn)
+		return;
+	add_wait(value, qdisc, sojourn);
 	if (sojourn < config.slow_ns)
 		return;
 	count_one(&value->slow);
@@ -185,13 +232,19 @@ int BPF_PROG(qdisc_dequeued, struct Qdisc *qdisc, const struct netdev_queue *txq
 	     struct sk_buff *skb)
 {
 	struct stamp *stamp;
+	__u32 stands_for;
+	__u64 since = 0;
 
 	if (!skb)
 		return 0;
+	stands_for = turn_of(TURN_DEQUEUE);
 	stamp = stamp_of(skb);
-	if (stamp->skb != (__u64)skb)
-		return 0;
-	stamp->skb = 0;
-	timed(qdisc, txq, skb, stamp->when_ns);
+	if (stamp->skb == (__u64)skb) {
+		stamp->skb = 0;
+		if (stamp->bytes == skb->len)
+			since = stamp->when_ns;
+	}
+	if (since || stands_for)
+		look_at(qdisc, txq, skb, since, stands_for);
 	return 0;
 }

@@ -28,6 +28,14 @@ static __always_inline __u32 type_of(__u32 tcp_state, __u32 ca_state, __u32 pend
 	return pending == ICSK_TIME_LOSS_PROBE ? ABI_RETRANSMIT_TLP : ABI_RETRANSMIT_OTHER;
 }
 
+/* rcv_tstamp is in jiffies, 0 before the first ACK. */
+static __always_inline __u64 heard_ns(const struct tcp_sock *tp)
+{
+	__u32 ago = (__u32)bpf_jiffies64() - tp->rcv_tstamp;
+
+	return tp->rcv_tstamp ? bpf_ktime_get_boot_ns() - (__u64)ago * config.tick_ns : 0;
+}
+
 static __always_inline void describe(struct retransmit_event *event, const struct tcp_sock *tp)
 {
 	event->tcp_state = tp->inet_conn.icsk_inet.sk.__sk_common.skc_state;
@@ -36,6 +44,12 @@ static __always_inline void describe(struct retransmit_event *event, const struc
 	event->type = type_of(event->tcp_state, event->ca_state, tp->inet_conn.icsk_pending);
 	event->life_segs_out = tp->segs_out;
 	event->life_retransmits = tp->total_retrans;
+	event->acked_bytes = tp->bytes_acked;
+	event->acked_segs = tp->delivered;
+	event->sacked_segs = tp->sacked_out;
+	event->heard_ns = heard_ns(tp);
+	event->mss = tp->mss_cache;
+	event->soft_error = tp->inet_conn.icsk_inet.sk.sk_err_soft;
 	event->srtt_us = tp->srtt_us >> 3;
 	event->cwnd = tp->snd_cwnd;
 }

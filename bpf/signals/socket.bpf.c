@@ -3,6 +3,7 @@
  * nothing runs unless it is asked for. */
 #include "vmlinux.h"
 
+#include "datagram.bpf.h"
 #include "filter.bpf.h"
 #include "socket.bpf.h"
 #include "walk.bpf.h"
@@ -111,6 +112,7 @@ int socket_udp(struct bpf_iter__udp *ctx)
 	struct seq_file *seq = ctx->meta->seq;
 	struct udp_sock *udp = ctx->udp_sk;
 	struct socket_info info = {};
+	struct abi_socket *known;
 	__s32 unread, unsent;
 	struct sock *sk;
 
@@ -126,8 +128,11 @@ int socket_udp(struct bpf_iter__udp *ctx)
 	unsent = sk->sk_wmem_alloc.refs.counter - 1;
 	info.recv_queue = unread > 0 ? unread : 0;
 	info.send_queue = unsent > 0 ? unsent : 0;
+	known = config.holders ? NULL : datagram_known(sk);
 	if (config.holders)
 		owner_from_holders(&info.owner, sk);
+	else if (known)
+		info.owner = known->owner; /* its cgroup was read from the socket too */
 	return put(seq, &info);
 }
 

@@ -19,7 +19,7 @@ HEADER = btf.ROOT / "vmlinux/vmlinux.h"
 
 def our_structs():
     """Names of the structs under the attribute that makes their members relocatable."""
-    parts = (HEADER.with_name(name).read_text() for name in ("vmlinux.h", "packets.h", "tasks.h", "flavors.h"))
+    parts = (HEADER.with_name(name).read_text() for name in ("vmlinux.h", "packets.h", "routes.h", "tasks.h", "flavors.h"))
     return [name for part in parts for name in btf.STRUCT.findall(part)]
 
 

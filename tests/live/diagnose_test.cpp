@@ -61,7 +61,7 @@ TEST_CASE("a busy namespace without faults is healthy", "[diagnose_test]") {
     CHECK(verdict["findings"].empty());
 }
 
-TEST_CASE("packets lost in this host's firewall are a local drop, with rule, place and sender",
+TEST_CASE("packets lost in this host's firewall are its drops, with place and sender",
           "[diagnose_test]") {
     const WiredNs ns;
     const Server sink(ns.b, "ct-sink", Serve::kSink, ns.b.v4);
@@ -78,7 +78,7 @@ TEST_CASE("packets lost in this host's firewall are a local drop, with rule, pla
     CHECK(culprit.wait() == 3);
     INFO(culprit.out().substr(0, 8000));
     const Json verdict = Json::parse(culprit.out());
-    const auto finding = find_finding(verdict, "local-drop", [&](const Json& f) {
+    const auto finding = find_finding(verdict, "firewall-drop", [&](const Json& f) {
         return f["where"]["netns"] == ns.b.inum() && f["where"]["reason"] == "NETFILTER_DROP";
     });
     REQUIRE(finding);

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include "abi/softnet.h"
+#include "signals/softnet_stat.h"
 #include "support/catch.h"
 #include "support/finding.h"
 #include "support/run.h"
@@ -22,10 +23,19 @@ void pin_to(int cpu) {
     must(::sched_setaffinity(0, sizeof(set), &set) == 0, "choose a CPU");
 }
 
+/// By all CPUs so far.
+std::uint64_t dropped() {
+    std::uint64_t sum = 0;
+    for (const SoftnetLine& cpu : parse_softnet(read_file("/proc/net/softnet_stat").value_or("")))
+        sum += cpu.dropped;
+    return sum;
+}
+
 /// What arrives is handed to CPU 1, which walks through many rules for each packet.
 void make_slow(const Side& side) {
-    side.shell("{ echo 'table inet t { chain c { type filter hook input priority 0;'; "
-               "seq 20001 23000 | sed 's/.*/udp length & counter/'; echo '}'; echo '}'; } | nft -f -");
+    side.shell(
+        "{ echo 'table inet t { chain c { type filter hook input priority 0;'; "
+        "seq 20001 23000 | sed 's/.*/udp length & counter/'; echo '}'; echo '}'; } | nft -f -");
     if (side.try_shell("unshare -m sh -c 'mount -t sysfs sysfs /sys && echo 2 > /sys/class/net/" +
                        side.device + "/queues/rx-0/rps_cpus'") != 0)
         skip("this kernel cannot hand packets to another CPU (RPS)");
@@ -54,6 +64,7 @@ TEST_CASE("a CPU whose backlog overflows is named, with the flow that fills it",
         skip("needs two CPUs");
     const WiredNs ns;
     make_slow(ns.b);
+    const std::uint64_t before = dropped();
     Culprit culprit = diagnose({"--for", "5s"});
     culprit.wait_until_watching();
     Child flood(ns.a.path(), "ct-flood", [&](const Tell&) {
@@ -63,7 +74,10 @@ TEST_CASE("a CPU whose backlog overflows is named, with the flow that fills it",
         return 0;
     });
     CHECK(flood.wait() == 0);
-    CHECK(culprit.wait() == 3);
+    const int status = culprit.wait();
+    if (dropped() == before)
+        skip("this host's CPUs keep up with the flood");
+    CHECK(status == 3);
     const Json verdict = Json::parse(culprit.out());
     INFO(verdict["findings"].dump(1));
     const auto finding = find_finding(verdict, "softnet-drop", about(ns.b.inum()));

@@ -15,12 +15,17 @@
 
 #include "abi/connection.h"
 #include "abi/drop.h"
+#include "abi/firewall.h"
+#include "abi/icmp.h"
+#include "abi/link.h"
 #include "abi/listen.h"
+#include "abi/neigh.h"
 #include "abi/nic.h"
 #include "abi/program.h"
 #include "abi/qdisc.h"
 #include "abi/reset.h"
 #include "abi/retransmit.h"
+#include "abi/route.h"
 #include "abi/socket.h"
 #include "abi/softnet.h"
 #include "signals/signal.h"
@@ -51,9 +56,21 @@ inline constexpr std::uint32_t kKindOf<qdisc_event> = ABI_QDISC;
 template <>
 inline constexpr std::uint32_t kKindOf<qdisc_total> = ABI_QDISC_TOTAL;
 template <>
+inline constexpr std::uint32_t kKindOf<qdisc_share> = ABI_QDISC_SHARE;
+template <>
+inline constexpr std::uint32_t kKindOf<qdisc_stats> = ABI_QDISC_STATS;
+template <>
 inline constexpr std::uint32_t kKindOf<nic_event> = ABI_NIC;
 template <>
 inline constexpr std::uint32_t kKindOf<nic_total> = ABI_NIC_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<neigh_event> = ABI_NEIGH;
+template <>
+inline constexpr std::uint32_t kKindOf<neigh_total> = ABI_NEIGH_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<icmp_event> = ABI_ICMP;
+template <>
+inline constexpr std::uint32_t kKindOf<icmp_total> = ABI_ICMP_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_info> = ABI_SOCKET;
 template <>
@@ -61,7 +78,21 @@ inline constexpr std::uint32_t kKindOf<listen_event> = ABI_LISTEN;
 template <>
 inline constexpr std::uint32_t kKindOf<listen_total> = ABI_LISTEN_TOTAL;
 template <>
+inline constexpr std::uint32_t kKindOf<route_event> = ABI_ROUTE;
+template <>
+inline constexpr std::uint32_t kKindOf<route_total> = ABI_ROUTE_TOTAL;
+template <>
 inline constexpr std::uint32_t kKindOf<socket_total> = ABI_SOCKET_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<receiver_total> = ABI_RECEIVER_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<link_event> = ABI_LINK;
+template <>
+inline constexpr std::uint32_t kKindOf<link_total> = ABI_LINK_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<link_stat> = ABI_LINK_STAT;
+template <>
+inline constexpr std::uint32_t kKindOf<rule_total> = ABI_RULE_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<softnet_total> = ABI_SOFTNET_TOTAL;
 template <>
@@ -126,6 +157,8 @@ std::vector<std::byte> filled_record(const Kind& kind, std::uint64_t when_ns,
         }
         if (field.type == Type::kFlow)
             record[field.offset + offsetof(abi_flow, pad)] = std::byte{0};
+        if (field.type == Type::kMac) // six bytes and two of padding
+            record[field.offset + 6UL] = record[field.offset + 7UL] = std::byte{0};
         if (field.type == Type::kOwner)
             std::memset(record.data() + field.offset + offsetof(abi_owner, pad), 0,
                         sizeof(abi_owner::pad));

@@ -22,10 +22,11 @@ inline UniqueFd open_tun(const std::string& name) {
 
 class LossyWire {
 public:
-    /// Forgets every n-th packet with data from a to b.
-    LossyWire(const TwoNs& ns, unsigned every)
-        : x_carrier(ns.a.path(), "carrier",
-                    [&ns, every](const Tell& tell) { return carry(tell, ns, every); }) {
+    /// Forgets every n-th packet with data from a to b, and those larger than that.
+    LossyWire(const TwoNs& ns, unsigned every, ssize_t largest = 65536)
+        : x_carrier(ns.a.path(), "carrier", [&ns, every, largest](const Tell& tell) {
+              return carry(tell, ns, every, largest);
+          }) {
         x_carrier.number();
         for (const Side* side : {&ns.a, &ns.b})
             side->shell(fmt::format("ip link set lo up && ip link set {0} txqueuelen 20000 up && "
@@ -42,7 +43,7 @@ public:
     static bool possible() { return ::access("/dev/net/tun", R_OK | W_OK) == 0; }
 
 private:
-    static int carry(const Tell& tell, const TwoNs& ns, unsigned every) {
+    static int carry(const Tell& tell, const TwoNs& ns, unsigned every, ssize_t largest) {
         constexpr ssize_t kWithData = 200;
         const UniqueFd a = open_tun(ns.a.device);
         const UniqueFd other(::open(ns.b.path().c_str(), O_RDONLY | O_CLOEXEC));
@@ -57,7 +58,9 @@ private:
                 if (!(ready[from].revents & POLLIN))
                     continue;
                 const ssize_t size = ::read(ready[from].fd, packet.data(), packet.size());
-                if (size <= 0 || (from == 0 && size > kWithData && ++count % every == 0))
+                const bool lost =
+                    from == 0 && (size > largest || (size > kWithData && ++count % every == 0));
+                if (size <= 0 || lost)
                     continue;
                 // fails while the other device is not up yet
                 [[maybe_unused]] const ssize_t done =

@@ -126,3 +126,38 @@ TEST_CASE("growth is the difference, and nothing where a counter went back", "[c
     CHECK(grown[2] == 0);
     CHECK(grown[3] == ~std::uint64_t{0});
 }
+
+TEST_CASE("conntrack's columns are found by name and summed over CPUs", "[counters_test]") {
+    Counters c{};
+    parse_conntrack("entries  clashres found insert insert_failed drop early_drop icmp_error\n"
+                    "0000000a 00000000 00000003 00000000 00000002 000000ff 00000001 00000000\n"
+                    "0000000a 00000000 00000003 00000000 00000000 00000001 00000000 00000000\n",
+                    c);
+    CHECK(c[counter("Conntrack.insert_failed")] == 2);
+    CHECK(c[counter("Conntrack.drop")] == 256);
+    CHECK(c[counter("Conntrack.early_drop")] == 1);
+}
+
+TEST_CASE("a damaged conntrack table counts nothing", "[counters_test]") {
+    Counters c{};
+    parse_conntrack("", c);
+    parse_conntrack("drop early_drop\n", c);
+    parse_conntrack("drop early_drop\nxyz\n-1 0x4\n", c);
+    CHECK(c == Counters{});
+}
+
+TEST_CASE("snmp6 has a line per counter", "[counters_test]") {
+    Counters c{};
+    parse_counters6("Ip6InReceives                   \t8\n"
+                    "Ip6ReasmFails                   \t3\n"
+                    "Icmp6InPktTooBigs               \t12\n"
+                    "Icmp6InType2                    \t12\n"
+                    "Udp6InDatagrams\n\n"
+                    "Ip6ReasmOKs                     \tx\n"
+                    "Ip6ReasmReqds 7",
+                    c);
+    CHECK(c[counter("Ip6.ReasmFails")] == 3);
+    CHECK(c[counter("Icmp6.InPktTooBigs")] == 12);
+    CHECK(c[counter("Ip6.ReasmReqds")] == 7);
+    CHECK(c[counter("Ip6.ReasmOKs")] == 0);
+}

@@ -122,7 +122,7 @@ TEST_CASE("one lost segment in a thousand is an ordinary path", "[detect_test]")
     CHECK(loud(window).empty());
 }
 
-TEST_CASE("loss whose packets were dropped here is local-drop, and not packet-loss too",
+TEST_CASE("loss whose packets were dropped here is told by the drop, and not packet-loss too",
           "[detect_test]") {
     Window window = ten_seconds();
     add_retransmits(window, ABI_RETRANSMIT_FAST, 30);
@@ -130,7 +130,7 @@ TEST_CASE("loss whose packets were dropped here is local-drop, and not packet-lo
     add_drops(window, kNetfilterDrop, kNfHook, 30, 16);
     const auto findings = loud(window);
     REQUIRE(findings.size() == 1);
-    CHECK(findings[0].id == "local-drop");
+    CHECK(findings[0].id == "firewall-drop");
     CHECK(findings[0].where.reason == "NETFILTER_DROP");
     CHECK(findings[0].where.kernel == "nf_hook_slow+0xb5");
     CHECK(findings[0].where.device == "eth0");
@@ -189,7 +189,7 @@ TEST_CASE("connects without answer are connect-timeout unless their SYNs were dr
     add_drops(window, kNetfilterDrop, kNfHook, 10, 2);
     const auto explained = loud(window);
     REQUIRE(explained.size() == 1);
-    CHECK(explained[0].id == "local-drop");
+    CHECK(explained[0].id == "firewall-drop");
 }
 
 TEST_CASE("a process that gives up connecting at once is healthy", "[detect_test]") {

@@ -41,3 +41,15 @@ TEST_CASE("the limits of this machine can be read", "[gauges_test]") {
     CHECK(gauges.at(gauge("ip_local_port_range.high")) >
           gauges.at(gauge("ip_local_port_range.low")));
 }
+
+TEST_CASE("the size of the connection table is the first number below the names", "[gauges_test]") {
+    Gauges gauges;
+    parse_conntrack_count("entries  clashres found\n0000001f  00000000 00000000\n"
+                          "0000001f  00000000 00000000\n",
+                          gauges);
+    CHECK(gauges.at(gauge("nf_conntrack_count")) == 31U);
+    Gauges none;
+    parse_conntrack_count("", none);
+    parse_conntrack_count("entries\n", none);
+    CHECK(none == Gauges());
+}

@@ -25,6 +25,10 @@ NetlinkRequest a_device() {
         .attribute(IFLA_MTU, std::uint32_t{1500})
         .attribute(IFLA_OPERSTATE, std::uint8_t{6})
         .attribute(IFLA_CARRIER_CHANGES, std::uint32_t{3})
+        .attribute(IFLA_CARRIER, std::uint8_t{1})
+        .attribute(IFLA_CARRIER_DOWN_COUNT, std::uint32_t{2})
+        .attribute(IFLA_LINK, std::uint32_t{9})
+        .attribute(IFLA_LINK_NETNSID, std::int32_t{0})
         .attribute(IFLA_STATS64, stats);
     return message;
 }
@@ -40,8 +44,13 @@ TEST_CASE("a device is read with its counters", "[links_test]") {
     CHECK(link.operstate == 6);
     CHECK(link.mtu == 1500);
     CHECK(link.carrier_changes == 3);
-    CHECK(link.rx_packets == 11);
-    CHECK(link.tx_dropped == 22);
+    CHECK(link.carrier);
+    CHECK(link.carrier_downs == 2);
+    CHECK(link.link == 9);
+    CHECK(link.link_netns_id == 0);
+    CHECK(link.hardware());
+    CHECK(link.stats.rx_packets == 11);
+    CHECK(link.stats.tx_dropped == 22);
 }
 
 TEST_CASE("a message cut anywhere is not read beyond its end", "[links_test]") {
@@ -49,7 +58,7 @@ TEST_CASE("a message cut anywhere is not read beyond its end", "[links_test]") {
     const std::uint32_t whole = message.head()->nlmsg_len;
     for (std::uint32_t size = NLMSG_HDRLEN; size < whole; size += NLMSG_ALIGNTO) {
         message.head()->nlmsg_len = size;
-        CHECK(parse_link(*message.head()).tx_dropped == 0); // of the last attribute
+        CHECK(parse_link(*message.head()).stats.tx_dropped == 0); // of the last attribute
     }
 }
 
@@ -57,6 +66,6 @@ TEST_CASE("counters of an older kernel are fewer", "[links_test]") {
     NetlinkRequest message(RTM_NEWLINK, 0);
     message.body(ifinfomsg{}).attribute(IFLA_STATS64, std::uint64_t{11});
     const LinkInfo link = parse_link(*message.head());
-    CHECK(link.rx_packets == 11);
-    CHECK(link.tx_packets == 0);
+    CHECK(link.stats.rx_packets == 11);
+    CHECK(link.stats.tx_packets == 0);
 }

@@ -94,3 +94,84 @@ TEST_CASE("only flows without an owner are asked for", "[owner_fill_test]") {
     CHECK(flows.contains(kFlow));
     CHECK_FALSE(flows.contains(known));
 }
+
+namespace {
+
+/// A dropped datagram of one sender; the cgroup says that its socket was known.
+void add_drop(Window& window, const abi_owner& owner, std::uint32_t reason = 5) {
+    auto drop = make<drop_event>();
+    drop.flow = kFlow;
+    drop.flow.protocol = IPPROTO_UDP;
+    drop.owner = owner;
+    drop.reason = reason;
+    window.fold(bytes_of(drop));
+}
+
+std::vector<std::uint32_t> pids_of(const Window& window) {
+    std::vector<std::uint32_t> pids;
+    for (const auto& row : window.rows<drop_event>(ABI_DROP))
+        pids.push_back(row.record.owner.tgid);
+    return pids;
+}
+
+} // namespace
+
+TEST_CASE("datagrams alike but for a known owner have the same one", "[owner_fill_test]") {
+    Window window;
+    add_drop(window, abi_owner{});
+    add_drop(window, process("sender", 42, ABI_OWNER_WRITER));
+    fill_unknown_owners(window);
+    CHECK(pids_of(window) == std::vector<std::uint32_t>{42});
+}
+
+TEST_CASE("datagrams dropped elsewhere, or of two processes, stay without owner",
+          "[owner_fill_test]") {
+    Window elsewhere, two;
+    add_drop(elsewhere, abi_owner{}, 5);
+    add_drop(elsewhere, process("reader", 42, ABI_OWNER_READER), 6);
+    fill_unknown_owners(elsewhere);
+    CHECK(pids_of(elsewhere) == std::vector<std::uint32_t>{0, 42});
+    add_drop(two, abi_owner{});
+    add_drop(two, process("one", 1));
+    add_drop(two, process("two", 2));
+    fill_unknown_owners(two);
+    CHECK(pids_of(two) == std::vector<std::uint32_t>{0, 1, 2});
+}
+
+TEST_CASE("another walk is worth it for a socket without owner only", "[owner_fill_test]") {
+    Window window;
+    CHECK_FALSE(has_unowned_sockets(window));
+    abi_owner nobody{};
+    add_drop(window, nobody); // a stray: no socket either
+    add_drop(window, process("sender", 42));
+    CHECK_FALSE(has_unowned_sockets(window));
+    nobody.cgroup_id = 1;
+    add_drop(window, nobody);
+    CHECK(has_unowned_sockets(window));
+}
+
+TEST_CASE("what is forwarded is its sender's, unless two namespaces have such a socket",
+          "[owner_fill_test]") {
+    const auto forwarded_by = [](Window& window) {
+        auto share = make<qdisc_share>();
+        share.flow = kFlow;
+        share.flow.netns = 0;
+        share.netns = kNetns + 1;
+        window.fold(bytes_of(share));
+        UnknownFlows flows;
+        flows.add(window);
+        CHECK(flows.contains(kFlow));
+        fill_unknown_owners(window);
+        return window.rows<qdisc_share>(ABI_QDISC_SHARE).at(0).record.owner.tgid;
+    };
+    Window one, two;
+    add_socket(one, process("sender", 42));
+    CHECK(forwarded_by(one) == 42);
+    add_socket(two, process("sender", 42));
+    auto other = make<socket_info>();
+    other.flow = kFlow;
+    other.flow.netns = kNetns + 2;
+    other.owner = process("namesake", 43);
+    two.fold(bytes_of(other));
+    CHECK(forwarded_by(two) == 0);
+}

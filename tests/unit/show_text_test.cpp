@@ -137,13 +137,16 @@ TEST_CASE("interfaces come with the faulty one first", "[show_text_test]") {
                      .admin_up = true,
                      .operstate = 6,
                      .mtu = 1500,
-                     .rx_packets = 12'345,
-                     .rx_errors = 3}};
+                     .stats = {.rx_packets = 12'345, .rx_errors = 3, .rx_crc_errors = 2},
+                     .speed_mbit = 1000,
+                     .duplex = 0}};
     const std::string text = text_of(report);
-    has(text, "e\\x0ath0  up");
+    has(text, "e\\x0ath0 -    up      1G half");
+    has(text, "2 of 3 rx_crc");
     CHECK(text.find("th0") < text.find("lo "));
     const Json json = Json::parse(inventory_json(report));
     CHECK(json["rows"][0]["rx_errors"] == 3);
+    CHECK(json["rows"][0]["errors"] == Json{{"rx_crc", 2}});
     CHECK(json["rows"][0]["state"] == "up");
     CHECK_FALSE(json.contains("sums"));
 }

@@ -50,6 +50,18 @@ Window random_window(std::mt19937_64& random, std::size_t rows) {
                                                  random() % 2 == 0};
         w.names.cgroups[random()] = random_name(random);
         w.names.addresses[number] = {random_name(random), random_name(random)};
+        const auto byte = static_cast<std::uint8_t>(random());
+        w.names.routing[number] = {.devices = {{number, {1, number}}, {7, {0, 2}}},
+                                   .all = {number, 1},
+                                   .forwarding6 = number,
+                                   .refusals = {{.family = 2, .length = byte, .type = 6},
+                                                {.family = 10,
+                                                 .length = 64,
+                                                 .type = 8,
+                                                 .rule = true,
+                                                 .table = number,
+                                                 .prefix = {byte, 2, 3}}},
+                                   .more = random() % 2 == 0};
     }
     return w;
 }

@@ -11,6 +11,7 @@
 
 #include "app/look.h"
 #include "detect/benign.h"
+#include "detect/drops.h"
 #include "util/log.h"
 #include "util/time.h"
 
@@ -19,17 +20,9 @@ namespace culprit {
 /// When the counters of this record's namespace were read, in that reading; the reading's own
 /// moment when they were not.
 std::uint64_t Collector::edge_of(const Reading& reading, std::span<const std::byte> record) {
-    for (const Field& field : find_kind(head_of(record).kind)->fields) {
-        const std::size_t offset = field.type == Type::kFlow
-                                       ? field.offset + offsetof(abi_flow, netns)
-                                   : field.type == Type::kNetns ? field.offset
-                                                                : 0;
-        if (!offset)
-            continue;
-        const auto read = reading.netns_ns.find(value_at<std::uint32_t>(record, offset));
-        if (read != reading.netns_ns.end())
-            return read->second;
-    }
+    const auto read = reading.netns_ns.find(netns_of(record));
+    if (read != reading.netns_ns.end())
+        return read->second;
     return reading.when_ns;
 }
 
@@ -123,8 +116,9 @@ void Collector::look(SocketGroups::Look which) {
     std::map<std::uint32_t, LookPlace> places;
     for (const auto& [inum, netns] : x_names.netns())
         places[inum] = {&netns, x_limits[inum].second};
-    const std::size_t left_out = look_at_sockets(
-        x_capture, places, SocketGroups(which, boot_now_ns() - x_start.when_ns), x_unknown, x_now);
+    const std::size_t left_out =
+        look_at_sockets(x_capture, places, SocketGroups(which, boot_now_ns() - x_start.when_ns),
+                        {x_unknown, x_receivers, last}, x_now);
     if (last && left_out)
         log(Level::kWarning,
             fmt::format("the sockets of {} network namespaces were not looked at", left_out));
@@ -144,9 +138,24 @@ void Collector::ask_readers(bool all, const RecordSink& sink) {
         if (next == places.end())
             next = places.begin();
         x_asked = next->first;
+        if (!x_capture.reads_netns(x_asked))
+            continue;
         (void)visit_netns(next->second,
                           [&] { x_capture.read_netns(x_asked, boot_now_ns(), sink); });
     }
+}
+
+/// Walks once more before the end: sockets that nobody was seen using, and those whose process
+/// ended. Before that only where a socket without a process matters, in a fiftieth of the time.
+void Collector::look_for_owners(bool last) {
+    constexpr std::uint64_t kShare = 50;
+    const std::uint64_t began = boot_now_ns();
+    if (!last && (began < x_walk_ns || !has_unowned_sockets(x_now)))
+        return;
+    if (const auto walked = x_capture.walk_files(); !walked)
+        log(Level::kWarning, walked.error().what);
+    const std::uint64_t now = boot_now_ns();
+    x_walk_ns = now + kShare * (now - began);
 }
 
 void Collector::begin() {
@@ -184,11 +193,16 @@ Result<Window> Collector::cut(bool last) {
     read_all_counters(false);
     x_now.to_ns = x_last.when_ns = boot_now_ns();
     x_cutting = true;
-    // once more before the end: sockets that nobody was seen using, and those whose process ended
-    if (const auto walked = last ? x_capture.walk_files() : Result<void>{}; !walked)
-        log(Level::kWarning, walked.error().what);
-    x_capture.take_totals(x_now.to_ns,
-                          [this](std::span<const std::byte> record) { x_now.fold(record); });
+    if (last) // owners of listeners are in the totals
+        look_for_owners(last);
+    x_capture.take_totals(x_now.to_ns, [this](std::span<const std::byte> record) {
+        x_now.fold(record);
+        for (const Field& field : find_kind(head_of(record).kind)->fields)
+            note_names(field, record, x_names, nullptr);
+        x_capture.show_readers(record, x_names.all());
+    });
+    if (!last)
+        look_for_owners(last);
     ask_readers(last, [this](std::span<const std::byte> record) { x_now.fold(record); });
     auto done = drain();
     usleep(1000); // for those that were not submitted yet
@@ -203,6 +217,9 @@ Result<Window> Collector::cut(bool last) {
         look(SocketGroups::Look::kEnd);
     add_names(x_now);
     if (last) {
+        for (const std::uint64_t place : main_drop_places(x_now))
+            x_names.note_source(place);
+        x_now.names.sources = x_names.all().sources;
         x_names.look_again();
         x_now.names.processes = x_names.all().processes;
     }

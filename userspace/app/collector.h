@@ -11,6 +11,7 @@
 
 #include "kernel/names_live.h"
 #include "model/owner_fill.h"
+#include "model/receivers.h"
 #include "model/socket_groups.h"
 #include "model/window.h"
 #include "signals/capture.h"
@@ -46,6 +47,7 @@ private:
     void count_lost();
     void add_names(Window& window);
     void look(SocketGroups::Look which);
+    void look_for_owners(bool last);
     void ask_readers(bool all, const RecordSink& sink);
 
     Capture& x_capture;
@@ -60,8 +62,10 @@ private:
     std::set<std::uint32_t> x_gone;   // namespaces said to be gone
     std::map<std::uint32_t, std::pair<std::uint64_t, Gauges>> x_limits; // and when they were read
     Ledgers x_ledgers;
-    UnknownFlows x_unknown;    // of the windows so far
-    std::uint32_t x_asked = 0; // namespace the readers were in last
+    Receivers x_receivers;
+    UnknownFlows x_unknown;      // of the windows so far
+    std::uint64_t x_walk_ns = 0; // no other walk over the file tables before
+    std::uint32_t x_asked = 0;   // namespace the readers were in last
 };
 
 } // namespace culprit

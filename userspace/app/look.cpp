@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "kernel/task_state.h"
 #include "util/log.h"
 #include "util/time.h"
 
@@ -14,15 +15,19 @@ namespace {
 /// Each namespace costs a pass over the host's whole hash table, about a millisecond.
 constexpr std::uint64_t kBudgetNs = 2'000'000'000;
 
+/// As many rows as a window keeps of a kind; further ones are left out.
+constexpr std::size_t kReceiversMax = Table::kRowsMax;
+
 /// A socket that moves in the tables while they are walked is met twice or not at all; that is a
 /// handful among thousands.
 struct Look {
     Capture& capture;
     SocketGroups& groups;
-    const UnknownFlows& asked;
+    const Wanted& wanted;
     Window& into;
     std::uint64_t sockets = 0;
     std::size_t left_out = 0;
+    std::vector<receiver_total> receivers;
 
     void at(const Netns& netns) {
         Result<void> walked;
@@ -37,19 +42,37 @@ struct Look {
         const auto socket = value_at<socket_info>(record, 0);
         sockets++;
         groups.add(socket);
-        if (!asked.empty() && asked.contains(socket.flow))
+        if (!wanted.flows.empty() && wanted.flows.contains(socket.flow))
             into.fold(record);
+        if (!wanted.last)
+            wanted.receivers.begin(socket);
+        const auto receiver =
+            wanted.last ? wanted.receivers.end(socket) : Receivers::filled(socket);
+        if (receiver && receivers.size() < kReceiversMax)
+            receivers.push_back(*receiver);
+    }
+
+    /// A process that is stopped reads nothing.
+    void add_receivers() {
+        constexpr std::size_t kAskedMax = 256; // processes of the others are taken to run
+        for (std::size_t i = 0; i < receivers.size(); i++) {
+            receiver_total& receiver = receivers[i];
+            if (i < kAskedMax)
+                if (const auto task = read_task_state(receiver.owner.tgid, receiver.owner.start_ns))
+                    receiver.stopped = task->state == 'T' || task->state == 't';
+            into.fold(bytes_of(receiver));
+        }
     }
 };
 
 } // namespace
 
 std::size_t look_at_sockets(Capture& capture, const std::map<std::uint32_t, LookPlace>& places,
-                            SocketGroups groups, const UnknownFlows& asked, Window& into) {
+                            SocketGroups groups, const Wanted& wanted, Window& into) {
     if (!capture.can_walk_sockets())
         return 0;
     const std::uint64_t began = boot_now_ns();
-    Look look{capture, groups, asked, into};
+    Look look{capture, groups, wanted, into};
     for (const auto& [inum, place] : places) {
         groups.set_limits(inum, place.limits);
         if (boot_now_ns() - began < kBudgetNs)
@@ -57,6 +80,7 @@ std::size_t look_at_sockets(Capture& capture, const std::map<std::uint32_t, Look
         else
             look.left_out++;
     }
+    look.add_receivers();
     const auto rows = groups.rows();
     for (const socket_total& row : rows)
         into.fold(bytes_of(row));

@@ -9,6 +9,7 @@
 #include "kernel/gauges.h"
 #include "kernel/netns.h"
 #include "model/owner_fill.h"
+#include "model/receivers.h"
 #include "model/socket_groups.h"
 #include "signals/capture.h"
 
@@ -19,10 +20,18 @@ struct LookPlace {
     Gauges limits;
 };
 
-/// Adds socket_total rows to the window, and `socket` rows of the flows asked for. Nothing when the
+/// What single sockets are looked for.
+struct Wanted {
+    const UnknownFlows& flows;
+    Receivers& receivers;
+    bool last = false; // the look at the end
+};
+
+/// Adds socket_total rows to the window, `socket` rows of the flows asked for, and sockets that do
+/// not keep up with what arrives. Nothing when the
 /// sockets cannot be walked on this kernel. Returns how many namespaces were left out: refused,
 /// gone, or no time was left for them.
 std::size_t look_at_sockets(Capture& capture, const std::map<std::uint32_t, LookPlace>& places,
-                            SocketGroups groups, const UnknownFlows& asked, Window& into);
+                            SocketGroups groups, const Wanted& wanted, Window& into);
 
 } // namespace culprit

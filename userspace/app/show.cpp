@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "app/commands.h"
+#include "kernel/ethtool.h"
 #include "kernel/names_live.h"
 #include "present/inventory.h"
 #include "signals/note_names.h"
@@ -77,8 +78,11 @@ Result<void> Show::look_at_links(std::uint32_t inum) {
     auto links = read_links(x_links_left_out);
     if (!links)
         return std::unexpected(links.error());
+    const Ethtool ethtool;
     for (LinkInfo& link : *links) {
         link.netns = inum;
+        if (link.hardware())
+            ethtool.read_speed(link);
         if (!(x_config.filters & ABI_FILTER_DEV) || link.ifindex == x_config.ifindex)
             x_report.links.push_back(std::move(link));
     }

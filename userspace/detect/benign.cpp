@@ -6,6 +6,7 @@
 #include <array>
 #include <string>
 
+#include "abi/drop.h"
 #include "model/format.h"
 
 namespace culprit {
@@ -34,8 +35,8 @@ constexpr std::array kBenign = {
     Benign{"TCP_FLAGS", "*", "a segment without ACK for a connection"},
     Benign{"TCP_FASTOPEN", "*", "a probe of TCP Fast Open"},
     Benign{"NO_SOCKET", "*", "nobody listens: told by resets and refused connections"},
-    Benign{"UNHANDLED_PROTO", "*", "LLDP, STP and the like"},
-    Benign{"OTHERHOST", "*", "a frame for another host"},
+    Benign{"UNHANDLED_PROTO", "*", "LLDP, STP and the like", true},
+    Benign{"OTHERHOST", "*", "a frame for another host", true},
     Benign{"IP_INADDRERRORS", "ip_route_input_slow", "a broadcast or stray"},
     Benign{"PACKET_SOCK_ERROR", "*", "a capture did not want it"},
     Benign{"SOCKET_FILTER", "packet_rcv", "a capture's filter"},
@@ -83,6 +84,12 @@ constexpr std::array kBenign = {
     Benign{"NOT_SPECIFIED", "ndisc_router_discovery", "a router advertisement, done with"},
 };
 
+/// Not normal life although a line above fits: somebody may go on sending to a port that is closed.
+/// Datagrams have no reset that would tell of it.
+bool is_told(std::string_view reason, std::string_view function) {
+    return reason == "NO_SOCKET" && (function.starts_with("__udp") || function.starts_with("udp"));
+}
+
 /// "tcp_v4_rcv.isra.0+0x85" -> "tcp_v4_rcv"
 std::string_view function_of(std::string_view symbol) {
     return symbol.substr(0, symbol.find_first_of("+."));
@@ -94,26 +101,29 @@ std::span<const Benign> benign_drops() {
     return kBenign;
 }
 
-std::string_view benign_drop(std::string_view reason, std::string_view symbol) {
+std::string_view benign_drop(std::string_view reason, std::string_view symbol, bool tagged) {
     // a kernel without reasons says nothing: judged by the place alone, like "no reason given"
     const std::string_view given = reason.empty() || reason == "-" ? "NOT_SPECIFIED" : reason;
     const std::string_view function = function_of(symbol);
+    if (is_told(given, function))
+        return {};
     for (const Benign& benign : kBenign)
         if ((benign.reason == "*" || benign.reason == given) &&
-            (benign.function == "*" || benign.function == function))
+            (benign.function == "*" || benign.function == function) && !(benign.untagged && tagged))
             return benign.why;
     return {};
 }
 
 bool is_normal_life(const Kind& kind, std::span<const std::byte> record, const Names& names) {
     std::string reason, place;
+    const bool tagged = kind.id == ABI_DROP && value_at<drop_event>(record, 0).tagged;
     for (const Field& field : kind.fields) {
         if (field.type == Type::kDropReason)
             reason = field_text(field, record, names);
         if (field.type == Type::kSymbol)
             place = field_text(field, record, names);
     }
-    return !place.empty() && !benign_drop(reason, place).empty();
+    return !place.empty() && !benign_drop(reason, place, tagged).empty();
 }
 
 } // namespace culprit

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // conn-refused. Claim: a process keeps connecting to a port that refuses. Evidence: connection
 // attempts that ended with ECONNREFUSED, their share of the attempts to that destination. Looks
-// alike: a firewall that rejects with a reset (the answer then comes without tcp_send_reset on the
-// peer, when the peer is this host), a scan (many ports, few each).
+// alike: a firewall of this host that rejects (firewall-reject explains it and this is not
+// reported; one beyond this host cannot be told from a closed port), a scan (many ports, few each).
 #include <map>
 #include <tuple>
 
@@ -11,6 +11,7 @@
 #include "abi/reset.h"
 #include "detect/finding.h"
 #include "detect/flows.h"
+#include "detect/netfilter.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 
@@ -56,7 +57,10 @@ std::uint64_t closed_port_answers(const Window& total, const std::string& to) {
 std::vector<Finding> detect_conn_refused(const Facts& facts) {
     std::vector<Finding> findings;
     const double seconds = facts.total.seconds();
+    const std::set<std::string> rejected = rejected_destinations(facts.total);
     for (const auto& [key, a] : collect(facts.total)) {
+        if (rejected.contains(a.to))
+            continue;
         const double share = a.all ? double(a.refused) / double(a.all) : 0;
         const double rate = seconds > 0 ? double(a.refused) / seconds : 0;
         if (a.refused < threshold::kRefusedMin || rate < threshold::kRefusedPerSecond ||

@@ -13,6 +13,7 @@
 #include "detect/flows.h"
 #include "detect/listeners.h"
 #include "detect/thresholds.h"
+#include "detect/unreachable.h"
 #include "model/format.h"
 
 namespace culprit {
@@ -82,9 +83,11 @@ bool is_fault(const Attempts& a) {
 std::vector<Finding> detect_connect_timeout(const Facts& facts) {
     const LocalDrops drops = find_local_drops(facts.total);
     const Listeners listeners(facts.total);
+    const Unreachables unreachables(facts.total);
     std::vector<Finding> findings;
     for (const auto& [key, a] : collect(facts.total)) {
-        if (!is_fault(a) || drops.of_destination(a.flow) || listeners.at(a.flow, false))
+        if (!is_fault(a) || drops.of_destination(a.flow) || listeners.at(a.flow, false) ||
+            unreachables.explains(a.flow))
             continue;
         const std::string to = destination(a.flow);
         Finding finding{.id = "connect-timeout",

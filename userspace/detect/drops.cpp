@@ -3,6 +3,7 @@
 #include "detect/drops.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -95,6 +96,10 @@ void add_evidence(Finding& finding, const DropFacts& drops, const Window& total)
             {fmt::format("{} connection attempts to or from there get no answer or repeat",
                          drops.syn_conversations),
              static_cast<double>(drops.syn_conversations), "attempts", "inet_sock_set_state"});
+    if (const auto line = total.names.sources.find(drops.at.location);
+        line != total.names.sources.end())
+        finding.evidence.push_back(
+            {"dropped in " + line->second, std::nullopt, "", "debug information"});
     if (!drops.example.empty())
         finding.evidence.push_back({"for example " + drops.example, std::nullopt, "", "kfree_skb"});
 }
@@ -141,14 +146,19 @@ Drops::Drops(const Window& total) {
 
 void Drops::add_totals(const Window& total) {
     const Listeners listeners(total);
+    std::set<DropPlace> tagged; // totals do not say what had a VLAN
+    for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP))
+        if (drop.tagged)
+            tagged.insert({drop.reason, drop.flow.netns, drop.location});
     for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        const DropPlace at{drop.reason, drop.netns, drop.location};
         const std::string reason = drop_reason(drop.reason, total.names);
         const std::string place = symbol(drop.location, total.names);
-        if (!drop.location || !benign_drop(reason, place).empty() ||
+        if (!drop.location || !benign_drop(reason, place, tagged.contains(at)).empty() ||
             listeners.explains_drop(drop.netns, reason, place))
             continue;
-        DropFacts& facts = x_places[{drop.reason, drop.netns, drop.location}];
-        facts.at = {drop.reason, drop.netns, drop.location};
+        DropFacts& facts = x_places[at];
+        facts.at = at;
         facts.reason = reason;
         facts.symbol = place;
         facts.packets += drop.packets;
@@ -220,6 +230,22 @@ std::vector<DropFacts> Drops::of(std::string_view finding_id, const Key& key) co
             merge(out[it->second], facts);
     }
     return out;
+}
+
+std::vector<std::uint64_t> main_drop_places(const Window& window) {
+    constexpr std::size_t kPlacesMax = 16;
+    std::map<std::uint64_t, std::uint64_t> places;
+    for (const auto& [drop, info] : window.rows<drop_total>(ABI_DROP_TOTAL))
+        if (drop.location &&
+            benign_drop(drop_reason(drop.reason, window.names), symbol(drop.location, window.names))
+                .empty())
+            places[drop.location] += drop.packets;
+    std::vector<std::uint64_t> most;
+    for (const auto& [place, packets] : places)
+        most.push_back(place);
+    std::ranges::stable_sort(most, std::greater{}, [&](std::uint64_t p) { return places.at(p); });
+    most.resize(std::min(most.size(), kPlacesMax));
+    return most;
 }
 
 std::optional<Finding> drop_finding(const DropStory& story, const DropFacts& drops,

@@ -56,6 +56,10 @@ private:
     std::map<DropPlace, DropFacts> x_places;
 };
 
+/// Kernel addresses where most packets that are no normal life were dropped, at most 16: reading
+/// debug information is slow.
+std::vector<std::uint64_t> main_drop_places(const Window& window);
+
 /// What a detector says of drops; the rest is the same for all.
 struct DropStory {
     const char* id;

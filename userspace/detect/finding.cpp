@@ -76,8 +76,9 @@ std::string destination(const abi_flow& flow) {
     return endpoint(flow, false);
 }
 
-bool is_benign(std::uint32_t reason, std::uint64_t location, const Names& names) {
-    return !benign_drop(drop_reason(reason, names), symbol(location, names)).empty();
+bool is_benign(const drop_event& drop, const Names& names) {
+    return !benign_drop(drop_reason(drop.reason, names), symbol(drop.location, names), drop.tagged)
+                .empty();
 }
 
 const DropPlace* LocalDrops::of(const abi_flow& flow) const {
@@ -93,7 +94,7 @@ LocalDrops find_local_drops(const Window& total) {
     LocalDrops found;
     const Listeners listeners(total);
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP)) {
-        if (!drop.flow.family || is_benign(drop.reason, drop.location, total.names) ||
+        if (!drop.flow.family || is_benign(drop, total.names) ||
             listeners.is_backscatter(drop.flow))
             continue;
         const DropPlace place{drop.reason, drop.flow.netns, drop.location};

@@ -54,6 +54,7 @@ struct Finding {
     std::optional<Party> culprit; // nobody when no process is to blame
     std::vector<Party> affected;  // the processes that suffer, worst first, at most 5
     Where where;
+    std::uint32_t reaches = 0;  // another namespace that has the same trouble; 0 none
     std::uint64_t first_ns = 0; // boot time
     std::uint64_t count = 0;
     double rate_per_s = 0;
@@ -63,6 +64,7 @@ struct Finding {
 };
 
 class Drops;
+class Links;
 
 /// All that a detector may look at.
 struct Facts {
@@ -72,6 +74,9 @@ struct Facts {
     /// Drops of the run, worked out when first asked for.
     const Drops& drops() const;
     mutable std::shared_ptr<const Drops> known_drops;
+    /// Devices of the run, the same way.
+    const Links& links() const;
+    mutable std::shared_ptr<const Links> known_links;
 };
 
 /// A kernel counter against what the hooks saw.
@@ -125,11 +130,19 @@ using Detector = std::vector<Finding> (*)(const Facts&);
 /// All detectors, causes before symptoms folded, sorted.
 std::vector<Finding> detect_all(const Facts& facts);
 
+std::vector<Finding> detect_link_down(const Facts& facts);
+std::vector<Finding> detect_link_flap(const Facts& facts);
+std::vector<Finding> detect_nic_errors(const Facts& facts);
+std::vector<Finding> detect_mtu_mismatch(const Facts& facts);
+std::vector<Finding> detect_vlan_mismatch(const Facts& facts);
 std::vector<Finding> detect_local_drop(const Facts& facts);
 std::vector<Finding> detect_packet_loss(const Facts& facts);
 std::vector<Finding> detect_conn_refused(const Facts& facts);
 std::vector<Finding> detect_connect_timeout(const Facts& facts);
 std::vector<Finding> detect_rst_storm(const Facts& facts);
+std::vector<Finding> detect_firewall_drop(const Facts& facts);
+std::vector<Finding> detect_firewall_reject(const Facts& facts);
+std::vector<Finding> detect_conntrack_full(const Facts& facts);
 std::vector<Finding> detect_listen_overflow(const Facts& facts);
 std::vector<Finding> detect_fd_exhaustion(const Facts& facts);
 std::vector<Finding> detect_syn_flood(const Facts& facts);
@@ -139,6 +152,24 @@ std::vector<Finding> detect_time_wait_growth(const Facts& facts);
 std::vector<Finding> detect_close_wait_leak(const Facts& facts);
 std::vector<Finding> detect_fin_wait2_growth(const Facts& facts);
 std::vector<Finding> detect_orphans(const Facts& facts);
+std::vector<Finding> detect_neigh_failure(const Facts& facts);
+std::vector<Finding> detect_duplicate_ip(const Facts& facts);
+std::vector<Finding> detect_neigh_table_full(const Facts& facts);
+std::vector<Finding> detect_mtu_blackhole(const Facts& facts);
+std::vector<Finding> detect_ttl_exceeded(const Facts& facts);
+std::vector<Finding> detect_host_unreachable(const Facts& facts);
+std::vector<Finding> detect_reassembly_failure(const Facts& facts);
+std::vector<Finding> detect_udp_rcvbuf_overflow(const Facts& facts);
+std::vector<Finding> detect_udp_port_unreachable(const Facts& facts);
+std::vector<Finding> detect_rcvbuf_prune(const Facts& facts);
+std::vector<Finding> detect_csum_errors(const Facts& facts);
+std::vector<Finding> detect_qdisc_drop(const Facts& facts);
+std::vector<Finding> detect_qdisc_latency(const Facts& facts);
+std::vector<Finding> detect_no_route(const Facts& facts);
+std::vector<Finding> detect_blackhole_route(const Facts& facts);
+std::vector<Finding> detect_forwarding_disabled(const Facts& facts);
+std::vector<Finding> detect_rp_filter_drop(const Facts& facts);
+std::vector<Finding> detect_martian_source(const Facts& facts);
 std::vector<Finding> detect_softnet_drop(const Facts& facts);
 std::vector<Finding> detect_tx_ring_full(const Facts& facts);
 std::vector<Finding> detect_nic_tx_timeout(const Facts& facts);

@@ -41,6 +41,6 @@ struct LocalDrops {
 
 LocalDrops find_local_drops(const Window& total);
 
-bool is_benign(std::uint32_t reason, std::uint64_t location, const Names& names);
+bool is_benign(const drop_event& drop, const Names& names);
 
 } // namespace culprit

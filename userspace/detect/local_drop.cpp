@@ -6,7 +6,7 @@
 // (drop_class.cpp), and drops of packets nobody waits for (info at most).
 #include <fmt/format.h>
 
-#include "detect/drops.h"
+#include "detect/links.h"
 
 namespace culprit {
 
@@ -15,17 +15,12 @@ namespace {
 Advice advice_for(const std::string& reason, const std::string& function, std::uint32_t netns_id,
                   const Names& names) {
     const std::string in = in_netns(netns_id, names);
-    if (reason == "NETFILTER_DROP")
-        return {"find the rule that drops it; counters of the rules tell which one",
-                in + "nft -a list ruleset"};
-    if (reason == "QDISC_DROP" || function.find("enqueue") != std::string::npos)
-        return {"an egress queue is full; its statistics tell which one", in + "tc -s qdisc show"};
     if (reason == "SOCKET_RCVBUFF" || reason == "PROTO_MEM")
         return {"the process reads too slowly for its receive buffer", in + "ss -lunmp"};
     if (reason.starts_with("IP_RPFILTER"))
         return {"reverse path filtering refuses the source",
                 in + "sysctl -a -r 'net.ipv4.conf.*.rp_filter'"};
-    if (function.starts_with("__dev_forward_skb") || reason == "PKT_TOO_BIG")
+    if (reason == "PKT_TOO_BIG")
         return {"packets exceed the MTU of a device on the way", in + "ip link show"};
     if (reason == "SOCKET_FILTER")
         return {"a filter that the process set on its socket refuses them", in + "ss -lbmp"};
@@ -43,8 +38,13 @@ std::optional<Finding> local_drop_finding(const DropFacts& drops, const Window& 
 }
 
 std::vector<Finding> detect_local_drop(const Facts& facts) {
+    std::vector<DropFacts> places = facts.drops().of("local-drop");
+    // the other end did not take them, and not for their length
+    for (DropFacts& drops : facts.drops().of("mtu-mismatch"))
+        if (!frames_too_long(drops, facts.links()))
+            places.push_back(std::move(drops));
     std::vector<Finding> findings;
-    for (const DropFacts& drops : facts.drops().of("local-drop"))
+    for (const DropFacts& drops : places)
         if (auto finding = local_drop_finding(drops, facts.total))
             findings.push_back(std::move(*finding));
     return findings;

@@ -3,7 +3,7 @@
 // again, less those the receiver reports as duplicates (DSACK, RFC 2883: sent again for nothing),
 // less those of flows seen dropped on this host; against all segments sent. Looks alike: reordering
 // and probes into a closed window (all DSACKed), local drops, handshakes that repeat
-// (connect-timeout).
+// (connect-timeout), segments too big for the path (mtu-blackhole).
 #include <algorithm>
 #include <array>
 #include <map>
@@ -13,6 +13,8 @@
 #include "detect/finding.h"
 #include "detect/flows.h"
 #include "detect/listeners.h"
+#include "detect/mtu.h"
+#include "detect/queues.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 
@@ -47,12 +49,13 @@ std::map<Key, Loser> collect(const Window& total, std::map<std::uint32_t, NetnsL
     std::map<Key, Loser> losers;
     const LocalDrops drops = find_local_drops(total);
     const Listeners listeners(total);
+    const MtuHoles holes(total);
     for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT)) {
         if (!again.segs || is_handshake(again.type))
             continue;
         netns[again.flow.netns].segs += again.segs;
         // the final ACK of a handshake that a full accept queue drops makes its client repeat data
-        if (drops.of(again.flow) || listeners.at(again.flow, false))
+        if (drops.of(again.flow) || listeners.at(again.flow, false) || holes.explains(again.flow))
             continue;
         Loser& loser = losers[{again.flow.netns, again.owner.tgid, again.owner.start_ns}];
         loser.party = {again.owner, again.flow.netns};
@@ -71,6 +74,13 @@ std::map<Key, Loser> collect(const Window& total, std::map<std::uint32_t, NetnsL
             loss.sent = it->second.growth[counter("Tcp.OutSegs")];
         }
     return losers;
+}
+
+/// Drops are sampled, so not each flow that lost packets in a queue of this host is known by them.
+/// A dropped packet may have been of several segments.
+bool lost_in_own_queue(const Loser& loser, const Queues& queues) {
+    return loser.party.owner.tgid &&
+           loser.segs <= threshold::kQueueSegsPerDrop * queues.drops_around(loser.party.owner);
 }
 
 std::string mix(const Loser& loser) {
@@ -138,6 +148,7 @@ Finding describe(const Loser& loser, const NetnsLoss& loss, double ratio, double
 std::vector<Finding> detect_packet_loss(const Facts& facts) {
     std::map<std::uint32_t, NetnsLoss> netns;
     std::vector<Finding> findings;
+    const Queues queues(facts.total);
     for (const auto& [key, loser] : collect(facts.total, netns)) {
         const NetnsLoss& loss = netns[std::get<0>(key)];
         const double real = double(loser.segs) * loss.real_share();
@@ -149,6 +160,8 @@ std::vector<Finding> detect_packet_loss(const Facts& facts) {
             real >= double(threshold::kLossSegsOwnRatio) && own >= threshold::kLossRatioCritical;
         if (real < double(threshold::kLossSegsMin) ||
             (of_netns < threshold::kLossRatioWarning && !own_counts))
+            continue;
+        if (lost_in_own_queue(loser, queues))
             continue;
         findings.push_back(
             describe(loser, loss, std::max(of_netns, own_counts ? own : 0), real, facts.total));

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: MIT
 // Compares what the hooks saw with the kernel's own counters, per namespace, and says what remains.
+#include <net/ethernet.h>
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <map>
 
+#include "abi/icmp.h"
 #include "abi/reset.h"
+#include "abi/route.h"
 #include "abi/socket.h"
 #include "abi/softnet.h"
 #include "detect/drops.h"
 #include "detect/finding.h"
 #include "detect/flows.h"
 #include "detect/listeners.h"
+#include "detect/queues.h"
 #include "model/format.h"
 
 namespace culprit {
@@ -58,6 +64,87 @@ void add_input_errors(const Window& total, Sums& sums) {
     }
 }
 
+/// IPv4 only; every place that counts these drops the packet with that reason
+/// (net/ipv4/ip_forward.c: ip_forward()).
+void add_forwarding(const Window& total, Sums& sums) {
+    constexpr std::uint16_t kIpv4 = 0x0800;
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        const std::string reason = drop_reason(drop.reason, total.names);
+        if (drop.ethertype == kIpv4 && reason == "PKT_TOO_BIG")
+            sums[drop.netns][counter("Ip.FragFails")] += drop.packets;
+        if (drop.ethertype == kIpv4 && reason == "IP_INHDR")
+            sums[drop.netns][counter("Ip.InHdrErrors")] += drop.packets;
+    }
+    constexpr std::uint8_t kUnreachable = 3, kTimeExceeded = 11;
+    for (const auto& [icmp, info] : total.rows<icmp_total>(ABI_ICMP_TOTAL)) {
+        if (icmp.direction != ABI_SENT)
+            continue;
+        if (icmp.type == kUnreachable)
+            sums[icmp.netns][counter("IcmpMsg.OutType3")] += icmp.packets;
+        if (icmp.type == kTimeExceeded)
+            sums[icmp.netns][counter("IcmpMsg.OutType11")] += icmp.packets;
+    }
+}
+
+/// A datagram that fails frees its fragments with that reason, at least one: so they explain at
+/// most what was counted.
+void add_reassembly(const Window& total, Sums& sums) {
+    constexpr std::size_t kFails = counter("Ip.ReasmFails");
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL))
+        if (drop_reason(drop.reason, total.names).starts_with("FRAG_"))
+            sums[drop.netns][kFails] += drop.packets;
+    for (const auto& [netns, counters] : total.counters)
+        sums[netns][kFails] = std::min(sums[netns][kFails], counters.growth[kFails]);
+}
+
+/// TCP counts both families together, UDP over IPv4 apart from UDP over IPv6, and drops with a
+/// reason wherever it counts (net/ipv4/udp.c).
+void add_udp(const Window& total, Sums& sums) {
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        const std::string reason = drop_reason(drop.reason, total.names);
+        if (reason == "TCP_CSUM")
+            sums[drop.netns][counter("Tcp.InCsumErrors")] += drop.packets;
+        if (drop.protocol != IPPROTO_UDP || drop.ethertype != ETHERTYPE_IP)
+            continue;
+        if (reason == "SOCKET_RCVBUFF")
+            sums[drop.netns][counter("Udp.RcvbufErrors")] += drop.packets;
+        if (reason == "NO_SOCKET")
+            sums[drop.netns][counter("Udp.NoPorts")] += drop.packets;
+        if (reason == "UDP_CSUM")
+            sums[drop.netns][counter("Udp.InCsumErrors")] += drop.packets;
+    }
+}
+
+/// The kernel counts a call without a route, and a packet of its own that it drops for want of one:
+/// so do segments of connections. Of IPv4; IPv6 counts elsewhere.
+void add_routes(const Window& total, Sums& sums) {
+    for (const auto& [row, info] : total.rows<route_total>(ABI_ROUTE_TOTAL)) {
+        const bool segment = row.via == ABI_ROUTE_SEND && row.flow.protocol == IPPROTO_TCP;
+        if (row.via != ABI_ROUTE_RECEIVED && !segment && row.flow.family == AF_INET &&
+            row.error == ENETUNREACH)
+            sums[row.flow.netns][counter("Ip.OutNoRoutes")] += row.failed;
+    }
+    constexpr std::uint16_t kIp = 0x0800;
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        if (drop.ethertype != kIp && drop.ethertype)
+            continue;
+        const std::string reason = drop_reason(drop.reason, total.names);
+        if (reason == "IP_OUTNOROUTES")
+            sums[drop.netns][counter("Ip.OutNoRoutes")] += drop.packets;
+        else if (reason == "IP_INNOROUTES")
+            sums[drop.netns][counter("IpExt.InNoRoutes")] += drop.packets;
+        else if (reason == "IP_RPFILTER")
+            sums[drop.netns][counter("TcpExt.IPReversePathFilter")] += drop.packets;
+        else if (reason == "IP_INADDRERRORS")
+            sums[drop.netns][counter("Ip.InAddrErrors")] += drop.packets;
+    }
+    // what a rule refuses looks like no route, and is not counted
+    for (const auto& [netns, counters] : total.counters) {
+        std::uint64_t& sum = sums[netns][counter("Ip.OutNoRoutes")];
+        sum = std::min(sum, counters.growth[counter("Ip.OutNoRoutes")]);
+    }
+}
+
 /// Each ListenDrop, and so each ListenOverflow, is one of a listener's own drops
 /// (include/net/tcp.h: tcp_listendrop()), which count other packets too: so they explain at most
 /// what the namespace counted. Cookies are answers to a full SYN queue: of the only listener that
@@ -87,6 +174,17 @@ void add_listeners(const Window& total, Sums& sums) {
     }
 }
 
+/// A connection table refuses packets where rules do in older kernels, and iptables' do in all: so
+/// these drops explain at most what it counted.
+void add_conntrack(const Window& total, Sums& sums) {
+    constexpr std::size_t kDrop = counter("Conntrack.drop");
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL))
+        if (symbol(drop.location, total.names).starts_with("nf_hook_slow+"))
+            sums[drop.netns][kDrop] += drop.packets;
+    for (const auto& [netns, counters] : total.counters)
+        sums[netns][kDrop] = std::min(sums[netns][kDrop], counters.growth[kDrop]);
+}
+
 /// sockstat counts small sockets, those in FIN_WAIT2 too (net/ipv4/inet_timewait_sock.c:
 /// inet_twsk_add_node()).
 std::map<std::uint32_t, std::uint64_t> small_sockets(const Window& total) {
@@ -113,6 +211,46 @@ void compare_time_wait(const Window& total, std::vector<Reconciled>& rows) {
     }
 }
 
+/// What a device's queues count against the packets seen to be dropped there.
+void compare_queues(const Window& total, std::vector<Reconciled>& rows) {
+    std::map<DeviceKey, std::uint64_t> seen;
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        const std::string reason = drop_reason(drop.reason, total.names);
+        const std::string place = symbol(drop.location, total.names);
+        // a large packet is cut before it is queued: where its parts are dropped with the reason,
+        // it goes without one
+        if (reason != "NOT_SPECIFIED" &&
+            drop_class(reason, place.substr(0, place.find_first_of("+."))) == "qdisc-drop")
+            seen[{drop.netns, drop.ifindex}] += drop.packets;
+    }
+    const Queues queues(total);
+    for (const auto& [at, stats] : queues.stats()) {
+        const std::uint64_t drops = queues.counted(at).drops;
+        if (!drops)
+            continue;
+        Reconciled row{"qdisc drops of " + device(at.first, at.second, total.names), at.first,
+                       drops, seen[at], ""};
+        if (row.unexplained())
+            row.note = "the queue's counter was read a moment after the drops were";
+        rows.push_back(std::move(row));
+    }
+}
+
+/// A datagram that its own host's queue drops is counted there, when it was sent without asking for
+/// errors (net/ipv4/udp.c: udp_send_skb()).
+void add_refused_datagrams(const Window& total, Sums& sums) {
+    constexpr std::size_t kErrors = counter("Udp.SndbufErrors");
+    for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
+        const std::string reason = drop_reason(drop.reason, total.names);
+        const std::string place = symbol(drop.location, total.names);
+        if (drop.protocol == IPPROTO_UDP &&
+            drop_class(reason, place.substr(0, place.find_first_of("+."))) == "qdisc-drop")
+            sums[drop.netns][kErrors] += drop.packets;
+    }
+    for (const auto& [netns, counters] : total.counters)
+        sums[netns][kErrors] = std::min(sums[netns][kErrors], counters.growth[kErrors]);
+}
+
 /// Each packet a full backlog refuses is one drop of the tracepoint (net/core/dev.c:
 /// enqueue_to_backlog()); the counter is the whole host's.
 void compare_backlogs(const Facts& facts, std::vector<Reconciled>& rows) {
@@ -133,8 +271,18 @@ struct Compared {
 };
 
 constexpr const char* kListenNote = "drops of listeners that are not watched have no place";
+constexpr const char* kReasonNote =
+    "the counter is read a moment before the totals of drops; kernels "
+    "before 5.17 give no reason";
 constexpr const char* kCookieNote = "no single listener of the namespace was seen with a full SYN "
                                     "queue";
+
+constexpr const char* kIcmpNote = "kernels without the tracepoint icmp_send (before 6.10, some "
+                                  "older ones have it) only count ICMP errors";
+constexpr const char* kForwardNote = "some are counted in other places, and before 5.17 drops have "
+                                     "no reason";
+constexpr const char* kRouteNote = "lookups of calls that do not name their destination (io_uring) "
+                                   "are not seen";
 
 constexpr Compared kCompared[] = {
     {counter("Tcp.RetransSegs"), ""},
@@ -144,10 +292,27 @@ constexpr Compared kCompared[] = {
     {counter("Tcp.EstabResets"), ""},
     {counter("Tcp.InErrs"),
      "repeated SYNs of established connections are counted without a place of their own"},
+    {counter("Tcp.InCsumErrors"), kReasonNote},
+    {counter("Udp.RcvbufErrors"), kReasonNote},
+    {counter("Udp.NoPorts"), kReasonNote},
+    {counter("Udp.InCsumErrors"),
+     "what a process finds corrupt while it polls belongs to no namespace"},
+    {counter("Udp.SndbufErrors"), "a full send buffer counts here too"},
     {counter("TcpExt.ListenDrops"), kListenNote},
     {counter("TcpExt.ListenOverflows"), kListenNote},
     {counter("TcpExt.SyncookiesSent"), kCookieNote},
     {counter("TcpExt.SyncookiesRecv"), kCookieNote},
+    {counter("Conntrack.drop"), "what is refused to a process is counted without a packet"},
+    {counter("IcmpMsg.OutType3"), kIcmpNote},
+    {counter("IcmpMsg.OutType11"), kIcmpNote},
+    {counter("Ip.FragFails"), kForwardNote},
+    {counter("Ip.InHdrErrors"), kForwardNote},
+    {counter("Ip.ReasmFails"),
+     "a datagram whose first fragment never came is thrown away without a namespace"},
+    {counter("Ip.OutNoRoutes"), kRouteNote},
+    {counter("IpExt.InNoRoutes"), kReasonNote},
+    {counter("Ip.InAddrErrors"), kReasonNote},
+    {counter("TcpExt.IPReversePathFilter"), kReasonNote},
 };
 
 } // namespace
@@ -158,7 +323,13 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
     add_connections(facts.total, sums);
     add_resets(facts.total, sums);
     add_input_errors(facts.total, sums);
+    add_udp(facts.total, sums);
     add_listeners(facts.total, sums);
+    add_conntrack(facts.total, sums);
+    add_forwarding(facts.total, sums);
+    add_reassembly(facts.total, sums);
+    add_refused_datagrams(facts.total, sums);
+    add_routes(facts.total, sums);
     std::vector<Reconciled> rows;
     for (const auto& [netns, counters] : facts.total.counters) {
         if (!counters.error.empty())
@@ -173,6 +344,7 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
         }
     }
     compare_time_wait(facts.total, rows);
+    compare_queues(facts.total, rows);
     compare_backlogs(facts, rows);
     return rows;
 }

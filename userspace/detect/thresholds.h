@@ -23,6 +23,98 @@ inline constexpr std::uint64_t kDropSocketMin =
         // sends what its own queue refused without one
 inline constexpr std::uint64_t kDropInfoMin = 100; // nobody seen to suffer: worth knowing only
 
+// neigh-failure. An entry fails after about 3 s (three probes, 1 s apart): twice is somebody who
+// tries again; a packet whose process is not known may be anybody's scan.
+inline constexpr std::uint64_t kNeighFailedMin = 2;
+inline constexpr std::uint64_t kNeighFailedUnknown = 3;
+inline constexpr double kNeighFailedPerSecond = 0.05; // strays of an hour are no need
+inline constexpr std::size_t kNeighTold = 5;          // findings per device; the rest is a number
+
+// duplicate-ip: connections with trouble, from which on two answers are more than untidy.
+inline constexpr std::uint64_t kDuplicateHurtMin = 3;
+inline constexpr double kDuplicatePerSecond =
+    0.005; // changes; a failover and, minutes later, one back are none
+
+// neigh-table-full: collecting old entries still helps, for how long?
+inline constexpr double kNeighCrowded = 0.9; // of gc_thresh3
+
+// link-flap, link-down. One loss of carrier is maintenance unless traffic is hurt (kDropHurtMin).
+inline constexpr std::uint64_t kFlapMin = 2;
+
+// nic-errors, mtu-mismatch by a device's own counters. Operator's guide: more than 100. A cable in
+// order has a bit error rate of 1e-12 (IEEE 802.3), one damaged frame in ten million.
+inline constexpr std::uint64_t kNicErrors = 100;
+inline constexpr std::uint64_t kNicErrorsMin = 10; // fewer prove nothing
+inline constexpr double kNicErrorShare = 0.001;    // of the packets: TCP feels it
+inline constexpr double kNicErrorShareCritical = 0.01;
+
+// mtu-mismatch: of the packets a device sent. Probes of the path MTU (RFC 8899) are a few per
+// connection.
+inline constexpr double kMtuShare = 0.01;
+// firewall-drop: packets of clients that are not on this host. A scanner knocks once or twice; who
+// needs the service keeps trying.
+inline constexpr std::uint64_t kFilteredMin =
+    10; // segments of one connection, datagrams to one end
+inline constexpr std::uint64_t kPatienceNs = 100'000'000; // who gives up sooner only knocked
+inline constexpr std::uint64_t kFilteredAttempts = 3;     // to connect from one address to one port
+
+// conntrack-full. netdata's health.d warns from 90 %.
+inline constexpr double kConntrackHigh = 0.9;
+inline constexpr std::uint64_t kConntrackDropMin = 5;
+// mtu-blackhole. RFC 6298 doubles the timer: three timeouts in a row are more than a second without
+// any of the data arriving. RFC 1191: no path need carry more than 576 bytes, nearly all do.
+inline constexpr std::uint64_t kStuckTimeouts = 3;
+inline constexpr std::uint64_t kStuckMssMin = 536; // smaller segments pass everywhere
+inline constexpr std::uint64_t kStuckOptions = 40; // TCP options may take that from a full segment
+inline constexpr double kStuckSmall = 0.75; // acknowledged segments smaller than that share of it
+inline constexpr std::uint64_t kStuckFlowsMin = 2; // without other proof that small packets pass
+// One flight of segments too big is how path MTU discovery works; more, later, means no news came.
+inline constexpr std::uint64_t kTooBigMin = 4;
+inline constexpr std::uint64_t kTooBigNs = 1'000'000'000;
+
+// ttl-exceeded. traceroute sends three probes per hop.
+inline constexpr std::uint64_t kOutOfHopsMin = 10; // packets, where nobody is seen to suffer
+inline constexpr double kBouncedShare = 0.9; // of the answered ones: back to where they came from
+inline constexpr std::uint64_t kTimeExceededMin = 3;
+
+// host-unreachable: attempts that an ICMP error ended, and their share.
+inline constexpr std::uint64_t kUnreachableMin = 3;
+inline constexpr double kUnreachableShare = 0.1;
+
+// reassembly-failure: a lost fragment now and then is ordinary loss.
+inline constexpr std::uint64_t kReassemblyFailsMin = 10; // datagrams
+inline constexpr double kReassemblyShare = 0.1;          // of them
+inline constexpr std::uint64_t kFragmentsAlone = 20;     // fragments without one datagram complete
+// qdisc-drop. A queue that is full for a moment is healthy, and TCP drops a little to find the rate
+// (Mathis et al. 1997: 0.1 % is an ordinary path). A qdisc with active queue management drops to
+// say "slow down" and is judged by more.
+inline constexpr std::uint64_t kQueueDropMin = 20; // fewer prove nothing
+inline constexpr double kQueueDropShare = 0.005;   // of what the queue was given
+inline constexpr double kQueueDropShareManaged = 0.05;
+inline constexpr std::uint64_t kQueueSegsPerDrop =
+    2; // sent again for one, at most: else loss elsewhere
+inline constexpr std::size_t kQueueWindowsMin = 2; // seconds with drops, or with a standing queue
+
+// qdisc-latency. RFC 8289 sections 3.2, 4.2: a good queue is empty once in an interval (100 ms), a
+// bad one stands: nothing passes without waiting longer than the target of 5 ms. Here: in a window
+// (longer than the interval) hardly a packet waited less than 4.1 ms, the bound of the histogram
+// next to the target.
+inline constexpr std::uint64_t kQueueTargetNs = 5'000'000;
+inline constexpr std::size_t kQueueTargetSlot = 13;        // waits from 2^12 us on
+inline constexpr double kQueueStandingShare = 0.95;        // of the packets, waited that long
+inline constexpr std::uint64_t kQueueTimedMin = 8;         // in a window; fewer are chance
+inline constexpr std::uint64_t kQueueSlowNs = 20'000'000;  // 1 % wait longer: users begin to notice
+inline constexpr std::uint64_t kQueueHurtNs = 100'000'000; // half wait longer; guide: > 100 ms
+inline constexpr double kQueueHogShare = 0.5;              // of the bytes: fills it
+// no-route, blackhole-route: calls that fail. One that fails now and then is a probe or a fallback.
+inline constexpr std::uint64_t kNoRouteMin = 5;
+inline constexpr double kNoRoutePerSecond = 0.5;
+inline constexpr double kNoRouteShare = 0.5; // of the attempts to that destination
+
+// Packets of others that routing drops. Who waits on another host is seen by its repeated SYNs: a
+// single one may be a scan. Without one, a tenth of all that comes in is no stray any more.
+inline constexpr std::uint64_t kWaitingMin = 2;
+inline constexpr double kDropReceivedShare = 0.1;
 // softnet-drop: of the packets a CPU was given. Whose packets die is chance, so the share is what a
 // path with that loss would do to everybody (see packet-loss).
 inline constexpr double kBacklogShare = 0.01;
@@ -50,6 +142,30 @@ inline constexpr double kUnansweredShare = 0.1;    // of the attempts to that de
 inline constexpr std::uint64_t kSynRepeatsMin = 5; // SYNs sent again with no attempt answered
 inline constexpr std::uint64_t kLateMin = 10; // SYNs sent again while some attempts are answered
 inline constexpr double kLateShare = 0.25;    // of them per attempt
+
+// udp-rcvbuf-overflow. netdata warns from 10 errors per minute; per socket, and as a share of what
+// the namespace's sockets were given.
+inline constexpr std::uint64_t kUdpLostMin = 10;
+inline constexpr double kUdpLostPerSecond = 1;
+inline constexpr double kUdpLostShare = 0.001;
+inline constexpr double kUdpLostCritical = 0.1;
+
+// udp-port-unreachable. Strays are healthy, and so is an optional endpoint tried now and then.
+inline constexpr std::uint64_t kStrayMin = 20;
+inline constexpr double kStrayPerSecond = 2;
+inline constexpr double kStraySeconds = 3; // or half of a shorter run
+
+// rcvbuf-prune: segments thrown away; or squeezed all the time, as a share of what arrives.
+inline constexpr std::uint64_t kPruneLostMin = 10;
+inline constexpr std::uint64_t kPruneLostCritical = 100;
+inline constexpr double kPrunePerSecond = 1;
+inline constexpr double kPruneShare = 0.01;
+
+// csum-errors: 16 bits let one corrupted packet in 65536 through, so a share is more than it looks.
+// From 1 % TCP's throughput collapses as by loss.
+inline constexpr std::uint64_t kCsumMin = 5;
+inline constexpr double kCsumWarning = 0.0001;
+inline constexpr double kCsumCritical = 0.01;
 
 // listen-overflow, fd-exhaustion. RFC 6298: each dropped SYN costs its client a second.
 inline constexpr std::uint64_t kOverflowCritical =

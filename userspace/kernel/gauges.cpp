@@ -30,13 +30,19 @@ void parse_sockstat(std::string_view text, Gauges& into) {
         std::istringstream words(line);
         std::string group, name, value;
         words >> group;
-        while (group == "TCP:" && words >> name >> value) {
-            const auto index = find_gauge("TCP." + name);
+        while (group.ends_with(':') && words >> name >> value) {
+            const auto index = find_gauge(group.substr(0, group.size() - 1) + "." + name);
             const auto number = to_number(value);
             if (index && number)
                 into.set(*index, *number);
         }
     }
+}
+
+void parse_conntrack_count(std::string_view text, Gauges& into) {
+    take_until(text, '\n');
+    if (const auto entries = hex_number(take_until(text, ' ')))
+        into.set(gauge("nf_conntrack_count"), *entries);
 }
 
 void read_limits(Gauges& into) {
@@ -53,7 +59,12 @@ void read_limits(Gauges& into) {
     for (const char* name : {"tcp_max_tw_buckets", "tcp_max_orphans", "tcp_tw_reuse",
                              "tcp_fin_timeout", "tcp_max_syn_backlog"})
         set(name, words(std::string("/proc/sys/net/ipv4/") + name).first);
-    set("somaxconn", words("/proc/sys/net/core/somaxconn").first);
+    set("nf_conntrack_max", words("/proc/sys/net/netfilter/nf_conntrack_max").first);
+    for (const char* name : {"somaxconn", "rmem_max"})
+        set(name, words(std::string("/proc/sys/net/core/") + name).first);
+    std::istringstream udp_mem(read_file("/proc/sys/net/ipv4/udp_mem").value_or(""));
+    for (std::string high; udp_mem >> high;) // the last one
+        set("udp_mem.high", high);
     const auto [low, high] = words("/proc/sys/net/ipv4/ip_local_port_range");
     set("ip_local_port_range.low", low);
     set("ip_local_port_range.high", high);

@@ -9,21 +9,14 @@
 
 namespace culprit {
 
-/// /proc/net/sockstat "TCP" (net/ipv4/proc.c: sockstat_seq_show()) and /proc/sys/net. The kernel
+/// /proc/net/sockstat "TCP" (net/ipv4/proc.c: sockstat_seq_show()), /proc/net/stat/nf_conntrack and
+/// /proc/sys/net. The kernel
 /// gives orphans and mem_pages of the whole host, whichever namespace asks.
-inline constexpr std::array<std::string_view, 13> kGaugeNames = {"TCP.inuse",
-                                                                 "TCP.orphan",
-                                                                 "TCP.tw",
-                                                                 "TCP.alloc",
-                                                                 "TCP.mem",
-                                                                 "tcp_max_tw_buckets",
-                                                                 "tcp_max_orphans",
-                                                                 "tcp_tw_reuse",
-                                                                 "tcp_fin_timeout",
-                                                                 "tcp_max_syn_backlog",
-                                                                 "somaxconn",
-                                                                 "ip_local_port_range.low",
-                                                                 "ip_local_port_range.high"};
+inline constexpr auto kGaugeNames = std::to_array<std::string_view>(
+    {"TCP.inuse", "TCP.orphan", "TCP.tw", "TCP.alloc", "TCP.mem", "tcp_max_tw_buckets",
+     "tcp_max_orphans", "tcp_tw_reuse", "tcp_fin_timeout", "tcp_max_syn_backlog", "somaxconn",
+     "ip_local_port_range.low", "ip_local_port_range.high", "nf_conntrack_count",
+     "nf_conntrack_max", "UDP.mem", "rmem_max", "udp_mem.high"});
 
 /// Values in the order of kGaugeNames; kGaugeUnknown where there is none.
 inline constexpr std::uint64_t kGaugeUnknown = ~0ULL;
@@ -55,6 +48,10 @@ std::optional<std::size_t> find_gauge(std::string_view name);
 
 /// Adds what /proc/net/sockstat says.
 void parse_sockstat(std::string_view text, Gauges& into);
+
+/// Adds the size of the connection table: the first number below the names in
+/// /proc/net/stat/nf_conntrack, the same for each CPU.
+void parse_conntrack_count(std::string_view text, Gauges& into);
 
 /// The limits of the network namespace this thread is in; what cannot be read stays unknown.
 void read_limits(Gauges& into);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "kernel/process.h"
+#include "kernel/routing.h"
 
 namespace culprit {
 
@@ -17,6 +18,8 @@ struct Names {
     std::map<std::uint32_t, std::string> drop_reasons;
     std::map<std::uint32_t, std::string> reset_reasons;
     std::map<std::uint64_t, std::string> symbols; // address -> "symbol+0x12"
+    std::map<std::uint64_t, std::string>
+        sources; // address -> "net/core/dev.c:12"; only where debug information is installed
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::string>
         devices; // (netns, ifindex) -> name
     std::map<std::uint32_t, std::string>
@@ -25,6 +28,8 @@ struct Names {
     std::map<std::uint64_t, std::string> cgroups; // id -> path; empty when it could not be learnt
     std::map<std::uint32_t, std::set<std::string>>
         addresses; // netns -> its own; only where a socket uses all of them
+    std::map<std::uint32_t, Routing>
+        routing; // netns -> how it routes; only where a lookup or a drop asks for it
 
     bool operator==(const Names&) const = default;
 };

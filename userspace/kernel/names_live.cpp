@@ -20,7 +20,7 @@ constexpr std::uint64_t kLookAgainNs = 1'000'000'000;
 
 } // namespace
 
-LiveNames::LiveNames(const Features& features) {
+LiveNames::LiveNames(const Features& features) : x_sources(features.release) {
     x_names.drop_reasons = features.drop_reasons;
     x_names.reset_reasons = features.reset_reasons;
     refresh();
@@ -37,6 +37,16 @@ void LiveNames::refresh() {
 void LiveNames::note_symbol(std::uint64_t address) {
     if (address && x_names.symbols.size() < kSymbolsMax && !x_names.symbols.contains(address))
         x_names.symbols[address] = x_symbols.name(address);
+}
+
+void LiveNames::note_source(std::uint64_t address) {
+    note_symbol(address);
+    const auto symbol = x_names.symbols.find(address);
+    if (symbol == x_names.symbols.end() || x_names.sources.contains(address))
+        return;
+    const std::string line = x_sources.at(symbol->second, x_symbols.module(address));
+    if (!line.empty())
+        x_names.sources[address] = line;
 }
 
 void LiveNames::note_device(std::uint32_t netns, std::uint32_t ifindex) {
@@ -124,6 +134,25 @@ void LiveNames::note_addresses(std::uint32_t netns) {
         return;
     if (auto addresses = read_addresses(known->second))
         x_names.addresses[netns] = std::move(*addresses);
+}
+
+void LiveNames::note_routing(std::uint32_t netns) {
+    const std::uint64_t now = boot_now_ns();
+    const auto asked = x_routing_read.find(netns);
+    if (!netns || (asked != x_routing_read.end() && now - asked->second < kAskAgainNs))
+        return;
+    if (x_routing_read.size() >= kNetnsMax) {
+        x_routing_read.clear();
+        x_names.routing.clear();
+    }
+    x_routing_read[netns] = now;
+    if (!x_netns.contains(netns))
+        refresh();
+    const auto known = x_netns.find(netns);
+    if (known == x_netns.end())
+        return;
+    if (auto routing = read_routing(known->second))
+        x_names.routing[netns] = std::move(*routing);
 }
 
 } // namespace culprit

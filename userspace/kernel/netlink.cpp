@@ -78,6 +78,11 @@ Result<Netlink> Netlink::open(int protocol) {
     return netlink;
 }
 
+void Netlink::choose_by_body() const {
+    int on = 1;
+    (void)mnl_socket_setsockopt(x_socket.get(), NETLINK_GET_STRICT_CHK, &on, sizeof(on));
+}
+
 Result<void> Netlink::ask(NetlinkRequest& request, const Each& each) const {
     const nlmsghdr& head = *request.head();
     const unsigned port = mnl_socket_get_portid(x_socket.get());

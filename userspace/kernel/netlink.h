@@ -98,6 +98,9 @@ public:
 
     /// protocol: NETLINK_ROUTE, NETLINK_NETFILTER ...
     static Result<Netlink> open(int protocol);
+    /// From now on a dump lists only what fits the request's body (NETLINK_GET_STRICT_CHK, Linux
+    /// 4.20); without it, all.
+    void choose_by_body() const;
     /// Hands over each answer. An error the kernel answers with is one of ours.
     Result<void> ask(NetlinkRequest& request, const Each& each) const;
 

@@ -24,6 +24,9 @@ namespace culprit {
 
 namespace {
 
+// below /proc/PID/net; not there while no connection is tracked on this host
+constexpr const char* kConntrackStat = "/stat/nf_conntrack";
+
 struct DirClose {
     void operator()(DIR* d) const { closedir(d); }
 };
@@ -41,13 +44,6 @@ void each_entry(const char* folder, const Each& each) {
             each(std::string(entry->d_name));
 }
 
-Counters parse_both(const std::string& snmp, const std::string& netstat) {
-    Counters counters{};
-    parse_counters(snmp, counters);
-    parse_counters(netstat, counters);
-    return counters;
-}
-
 Result<Counters> read_counters_at(const std::string& net) {
     const auto snmp = read_file(net + "/snmp");
     if (!snmp)
@@ -55,7 +51,13 @@ Result<Counters> read_counters_at(const std::string& net) {
     const auto netstat = read_file(net + "/netstat");
     if (!netstat)
         return std::unexpected(netstat.error());
-    return parse_both(*snmp, *netstat);
+    Counters counters{};
+    parse_counters(*snmp, counters);
+    parse_counters(*netstat, counters);
+    parse_conntrack(read_file(net + kConntrackStat).value_or(""), counters);
+    if (const auto snmp6 = read_file(net + "/snmp6")) // not there when IPv6 is off
+        parse_counters6(*snmp6, counters);
+    return counters;
 }
 
 std::map<std::uint32_t, std::string> devices_here() {
@@ -188,6 +190,7 @@ Gauges read_gauges(const Netns& netns) {
         const auto text = read_file(net + "/sockstat");
         if (text)
             parse_sockstat(*text, gauges);
+        parse_conntrack_count(read_file(net + kConntrackStat).value_or(""), gauges);
         return text.has_value();
     };
     if (!netns.proc.empty() && inum_of(netns.proc + "/ns/net") == netns.inum &&
@@ -205,6 +208,12 @@ Gauges read_limits(const Netns& netns) {
 
 Result<std::set<std::string>> read_addresses(const Netns& netns) {
     return read_inside(netns, &addresses_here);
+}
+
+Result<Routing> read_routing(const Netns& netns) {
+    Result<Routing> routing = fail(Code::kFailed, "the namespace is gone");
+    const auto entered = visit_netns(netns, [&] { routing = read_routing(); });
+    return entered ? routing : std::unexpected(entered.error());
 }
 
 Result<std::map<std::uint32_t, std::string>> read_devices(const Netns& netns) {

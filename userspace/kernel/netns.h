@@ -12,6 +12,7 @@
 
 #include "kernel/counters.h"
 #include "kernel/gauges.h"
+#include "kernel/routing.h"
 #include "util/result.h"
 
 namespace culprit {
@@ -51,6 +52,8 @@ Gauges read_limits(const Netns& netns);
 /// The IP addresses of that namespace's devices, at most kAddressesMax.
 inline constexpr std::size_t kAddressesMax = 256;
 Result<std::set<std::string>> read_addresses(const Netns& netns);
+
+Result<Routing> read_routing(const Netns& netns);
 
 /// ifindex -> device name in that namespace.
 Result<std::map<std::uint32_t, std::string>> read_devices(const Netns& netns);

@@ -15,13 +15,16 @@ public:
     /// "tcp_v4_rcv+0x85"; "0xffffffff81234567" when the kernel shows no addresses (CAP_SYSLOG is
     /// missing).
     std::string name(std::uint64_t address);
+    /// The module it is in; empty for the kernel itself.
+    std::string module(std::uint64_t address);
 
 private:
     struct Symbol {
         std::uint64_t address;
-        std::uint32_t name; // offset into x_names, NUL terminated
+        std::uint32_t name; // offset into x_names, NUL terminated: name, then module
     };
     void load();
+    const Symbol* find(std::uint64_t address);
 
     bool x_loaded = false;
     std::vector<Symbol> x_symbols;

@@ -123,6 +123,7 @@ void Window::merge(const Window& later) {
     names.drop_reasons.insert(later.names.drop_reasons.begin(), later.names.drop_reasons.end());
     names.reset_reasons.insert(later.names.reset_reasons.begin(), later.names.reset_reasons.end());
     names.symbols.insert(later.names.symbols.begin(), later.names.symbols.end());
+    names.sources.insert(later.names.sources.begin(), later.names.sources.end());
     names.devices.insert(later.names.devices.begin(), later.names.devices.end());
     names.netns.insert(later.names.netns.begin(), later.names.netns.end());
     for (const auto& [id, path] : later.names.cgroups)
@@ -131,6 +132,7 @@ void Window::merge(const Window& later) {
     for (const auto& [key, process] : later.names.processes)
         if (names.processes.size() < kNamesMax || names.processes.contains(key))
             update(names.processes[key], process);
+    names.routing.insert(later.names.routing.begin(), later.names.routing.end());
     for (const auto& [netns, addresses] : later.names.addresses)
         names.addresses[netns].insert(addresses.begin(), addresses.end());
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/record_json.h"
+#include "model/routing_json.h"
 #include "util/text.h"
 
 namespace culprit {
@@ -35,14 +36,17 @@ Json rows_json(const Table& table) {
 Json names_json(const Names& names) {
     Json out = {{"drop_reasons", Json::array()}, {"reset_reasons", Json::array()},
                 {"symbols", Json::array()},      {"devices", Json::array()},
-                {"netns", Json::array()},        {"processes", Json::array()},
-                {"cgroups", Json::array()},      {"addresses", Json::array()}};
+                {"sources", Json::array()},      {"netns", Json::array()},
+                {"processes", Json::array()},    {"cgroups", Json::array()},
+                {"addresses", Json::array()},    {"routing", Json::array()}};
     for (const auto& [number, name] : names.drop_reasons)
         out["drop_reasons"].push_back({number, safe_text(name)});
     for (const auto& [number, name] : names.reset_reasons)
         out["reset_reasons"].push_back({number, safe_text(name)});
     for (const auto& [number, name] : names.symbols)
         out["symbols"].push_back({number, safe_text(name)});
+    for (const auto& [number, name] : names.sources)
+        out["sources"].push_back({number, safe_text(name)});
     for (const auto& [key, name] : names.devices)
         out["devices"].push_back({key.first, key.second, safe_text(name)});
     for (const auto& [number, name] : names.netns)
@@ -56,6 +60,8 @@ Json names_json(const Names& names) {
     for (const auto& [number, addresses] : names.addresses)
         for (const std::string& address : addresses)
             out["addresses"].push_back({number, safe_text(address)});
+    for (const auto& [number, routing] : names.routing)
+        out["routing"].push_back(routing_json(number, routing));
     return out;
 }
 
@@ -91,8 +97,11 @@ Names names_from(const Json& from) {
             .exited = entry.at(6).get<bool>()};
     numbered_names(from.at("cgroups"), names.cgroups);
     // recordings may be older than these names
+    numbered_names(from.value("sources", Json::array()), names.sources);
     for (const Json& entry : from.value("addresses", Json::array()))
         names.addresses[exact_number<std::uint32_t>(entry.at(0))].insert(name_from(entry.at(1)));
+    for (const Json& entry : from.value("routing", Json::array()))
+        names.routing.insert(routing_from(entry));
     return names;
 }
 

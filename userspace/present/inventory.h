@@ -40,6 +40,8 @@ std::string inventory_json(const InventoryReport& report);
 /// Worst first. Errors and drops count, then devices that should be up and are not.
 std::vector<LinkInfo> ranked_links(const InventoryReport& report);
 const char* operstate(const LinkInfo& link);
+/// Kinds of errors that are not 0, worst first.
+std::vector<std::pair<std::uint64_t, const char*>> link_errors(const LinkInfo& link);
 
 // Rows in the order of trouble, for both outputs.
 std::vector<std::pair<OwnerKey, OwnedSums>> ranked_owners(const Inventory& inventory);

@@ -104,23 +104,49 @@ void put_peers(Json& into, const InventoryReport& report) {
     into["rows_other"] = sums_json(report.inventory.peers.other);
 }
 
+Json duplex(const LinkInfo& link) {
+    return link.duplex == 0 ? Json("half") : link.duplex == 1 ? Json("full") : Json(nullptr);
+}
+
 void put_links(Json& into, const InventoryReport& report) {
     const auto links = ranked_links(report);
     put_rows(into, "rows", links, report.limit, [](const LinkInfo& link) {
-        return Json{{"netns", link.netns},
-                    {"ifindex", link.ifindex},
-                    {"device", safe_text(link.name)},
-                    {"state", operstate(link)},
-                    {"mtu", link.mtu},
-                    {"rx_packets", link.rx_packets},
-                    {"tx_packets", link.tx_packets},
-                    {"rx_bytes", link.rx_bytes},
-                    {"tx_bytes", link.tx_bytes},
-                    {"rx_errors", link.rx_errors},
-                    {"tx_errors", link.tx_errors},
-                    {"rx_dropped", link.rx_dropped},
-                    {"tx_dropped", link.tx_dropped},
-                    {"carrier_changes", link.carrier_changes}};
+        Json errors = Json::object();
+        for (const auto& [count, name] : link_errors(link))
+            errors[name] = count;
+        return Json{
+            {"netns", link.netns},
+            {"ifindex", link.ifindex},
+            {"device", safe_text(link.name)},
+            {"type", link.loopback ? "loopback" : safe_text(link.type)},
+            {"state", operstate(link)},
+            {"carrier", link.carrier},
+            {"mtu", link.mtu},
+            {"min_mtu", link.min_mtu},
+            {"max_mtu", link.max_mtu},
+            {"speed_mbit", link.speed_mbit ? Json(link.speed_mbit) : Json(nullptr)},
+            {"duplex", duplex(link)},
+            {"link", link.link ? Json(link.link) : Json(nullptr)},
+            {"link_netns_id", link.link_netns_id < 0 ? Json(nullptr) : Json(link.link_netns_id)},
+            {"master", link.master ? Json(link.master) : Json(nullptr)},
+            {"qdisc", safe_text(link.qdisc)},
+            {"rx_queues", link.rx_queues},
+            {"tx_queues", link.tx_queues},
+            {"xdp_program", link.xdp_program ? Json(link.xdp_program) : Json(nullptr)},
+            {"rx_packets", link.stats.rx_packets},
+            {"tx_packets", link.stats.tx_packets},
+            {"rx_bytes", link.stats.rx_bytes},
+            {"tx_bytes", link.stats.tx_bytes},
+            {"rx_errors", link.stats.rx_errors},
+            {"tx_errors", link.stats.tx_errors},
+            {"rx_dropped", link.stats.rx_dropped},
+            {"tx_dropped", link.stats.tx_dropped},
+            {"rx_nohandler", link.stats.rx_nohandler},
+            {"rx_otherhost", link.stats.rx_otherhost_dropped},
+            {"errors", std::move(errors)},
+            {"carrier_changes", link.carrier_changes},
+            {"carrier_ups", link.carrier_ups},
+            {"carrier_downs", link.carrier_downs}};
     });
     into["rows_left_out"] = links.size() - into["rows"].size();
 }

@@ -30,7 +30,8 @@ std::vector<std::pair<PeerKey, Sums>> ranked_peers(const Inventory& inventory) {
 std::vector<LinkInfo> ranked_links(const InventoryReport& report) {
     std::vector<LinkInfo> links = report.links;
     std::ranges::stable_sort(links, std::greater{}, [](const LinkInfo& link) {
-        return std::tuple(link.rx_errors + link.tx_errors, link.rx_dropped + link.tx_dropped,
+        return std::tuple(link.stats.rx_errors + link.stats.tx_errors,
+                          link.stats.rx_dropped + link.stats.tx_dropped,
                           link.admin_up && std::strcmp(operstate(link), "down") == 0);
     });
     return links;
@@ -42,6 +43,15 @@ const char* operstate(const LinkInfo& link) {
     if (!link.admin_up)
         return "off"; // the administrator's wish; the kernel says "down" to a broken cable too
     return link.operstate < std::size(kStates) ? kStates[link.operstate] : "unknown";
+}
+
+std::vector<std::pair<std::uint64_t, const char*>> link_errors(const LinkInfo& link) {
+    std::vector<std::pair<std::uint64_t, const char*>> errors;
+    for (const LinkErrorKind& kind : link_error_kinds())
+        if (const std::uint64_t count = link.stats.*kind.counter)
+            errors.emplace_back(count, kind.name);
+    std::ranges::stable_sort(errors, std::greater{}, [](const auto& error) { return error.first; });
+    return errors;
 }
 
 const Worst& worst_of(const InventoryReport& report) {

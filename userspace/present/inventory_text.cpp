@@ -263,32 +263,55 @@ std::string peers_text(const InventoryReport& report, const Writer& writer) {
         report.limit);
 }
 
+/// "1G", "100M half".
+std::string speed_text(const LinkInfo& link) {
+    if (!link.speed_mbit)
+        return "-";
+    const std::string speed = link.speed_mbit % 1000 ? fmt::format("{}M", link.speed_mbit)
+                                                     : fmt::format("{}G", link.speed_mbit / 1000);
+    return speed + (link.duplex == 0 ? " half" : "");
+}
+
+/// "17 rx_crc, 3", the worst kind and what the others are together.
+std::string errors_text(const LinkInfo& link) {
+    const auto kinds = link_errors(link);
+    const std::uint64_t all = link.stats.rx_errors + link.stats.tx_errors;
+    if (kinds.empty())
+        return number(all);
+    const auto& [count, name] = kinds.front();
+    return all > count ? fmt::format("{} of {} {}", count, all, name)
+                       : fmt::format("{} {}", count, name);
+}
+
+Cells link_cells(const LinkInfo& link) {
+    return {safe_text(link.name),
+            link.loopback       ? "loopback"
+            : link.type.empty() ? "-"
+                                : safe_text(link.type),
+            operstate(link),
+            speed_text(link),
+            number(link.mtu),
+            size(link.stats.rx_packets),
+            size(link.stats.tx_packets),
+            errors_text(link),
+            size(link.stats.rx_dropped + link.stats.tx_dropped),
+            number(link.carrier_changes)};
+}
+
 std::string links_text(const InventoryReport& report, const Writer& writer) {
     const auto links = ranked_links(report);
     return writer.title("INTERFACES") + writer.table(
                                             {{"DEVICE"},
+                                             {"TYPE"},
                                              {"STATE"},
+                                             {"SPEED", true},
                                              {"MTU", true},
                                              {"RX PKTS", true},
                                              {"TX PKTS", true},
-                                             {"RX B", true},
-                                             {"TX B", true},
-                                             {"ERR", true},
+                                             {"ERRORS", true},
                                              {"DROP", true},
                                              {"CARRIER", true}},
-                                            links, links.size(),
-                                            [](const LinkInfo& link) -> Cells {
-                                                return {safe_text(link.name),
-                                                        operstate(link),
-                                                        number(link.mtu),
-                                                        size(link.rx_packets),
-                                                        size(link.tx_packets),
-                                                        size(link.rx_bytes),
-                                                        size(link.tx_bytes),
-                                                        number(link.rx_errors + link.tx_errors),
-                                                        number(link.rx_dropped + link.tx_dropped),
-                                                        number(link.carrier_changes)};
-                                            },
+                                            links, links.size(), link_cells,
                                             [](const LinkInfo& link) { return link.netns; },
                                             report.limit);
 }

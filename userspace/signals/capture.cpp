@@ -36,7 +36,8 @@ using Object = std::unique_ptr<bpf_object, ObjectClose>;
 
 constexpr std::size_t kPollMax = Capture::kPollMax;
 constexpr std::uint64_t kLookNs = 200'000'000;
-constexpr const char* kShared[] = {"events", "ledgers", "owners", "listeners", "servers"};
+constexpr const char* kShared[] = {"events",    "ledgers", "owners",
+                                   "listeners", "servers", "datagram_owners"};
 
 std::string why_not_loaded(int error, const Features& features) {
     if (error == -EPERM &&
@@ -249,6 +250,8 @@ std::uint64_t Capture::rejected() const {
 
 void Capture::start(const Features& features, const CaptureOptions& options) {
     send_bpf_messages_to_log();
+    if (options.config.filters & ABI_FILTER_NETNS)
+        x_impl->readers.look_only_in(options.config.netns);
     std::vector<Loading> all;
     for (const Signal* signal : all_signals()) {
         const bool asked = std::ranges::any_of(
@@ -352,14 +355,20 @@ void Capture::take_totals(std::uint64_t now_ns, const RecordSink& sink) {
             one.totals->take(ObjectMaps(one.object.get()), now_ns, sink);
 }
 
+bool Capture::reads_netns(std::uint32_t netns) const {
+    return x_impl->readers.look_into(netns);
+}
+
 bool Capture::has_readers() const {
     return !x_impl->readers.empty();
+}
+void Capture::show_readers(std::span<const std::byte> record, const Names& names) {
+    x_impl->readers.see(record, names);
 }
 
 void Capture::read_host(std::uint64_t now_ns, const RecordSink& sink) {
     x_impl->readers.read_host(now_ns, sink, x_impl->all_status);
 }
-
 void Capture::read_netns(std::uint32_t netns, std::uint64_t now_ns, const RecordSink& sink) {
     x_impl->readers.read_netns(netns, now_ns, sink, x_impl->all_status);
 }
@@ -381,17 +390,8 @@ Ledgers Capture::ledgers() const {
 
 std::vector<ProgramCost> Capture::costs() const {
     std::vector<ProgramCost> costs;
-    for (const Loaded& one : x_impl->loaded) {
-        bpf_program* program = nullptr;
-        bpf_object__for_each_program(program, one.object.get()) {
-            bpf_prog_info info{};
-            __u32 size = sizeof(info);
-            if (bpf_program__fd(program) < 0 ||
-                bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
-                continue;
-            costs.push_back({bpf_program__name(program), info.run_cnt, info.run_time_ns});
-        }
-    }
+    for (const Loaded& one : x_impl->loaded)
+        add_costs(one.object.get(), costs);
     return costs;
 }
 

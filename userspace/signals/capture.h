@@ -82,9 +82,12 @@ public:
     /// What the maps counted since the last call, as records.
     void take_totals(std::uint64_t now_ns, const RecordSink& sink);
 
-    /// What readers find in the whole host, and in the namespace this thread is in. A reader that
-    /// cannot read says so in its signal's status.
+    /// Readers see what the totals brought, then find what is in the whole host, and in the
+    /// namespace this thread is in. A reader that cannot read says so in its signal's status.
     bool has_readers() const;
+    /// False: nothing is read there, so it is no use to go there.
+    bool reads_netns(std::uint32_t netns) const;
+    void show_readers(std::span<const std::byte> record, const Names& names);
     void read_host(std::uint64_t now_ns, const RecordSink& sink);
     void read_netns(std::uint32_t netns, std::uint64_t now_ns, const RecordSink& sink);
 

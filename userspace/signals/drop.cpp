@@ -26,6 +26,9 @@ constexpr Field kDropFields[] = {
     CULPRIT_FIELD(drop_event, tcp_flags, Type::kTcpFlags, "flags of the TCP header"),
     CULPRIT_NAMED(drop_event, path, "how far it had come", kPaths),
     CULPRIT_FIELD(drop_event, vlan, Type::kNumber, "VLAN id it still had; 0 when none"),
+    CULPRIT_FIELD(drop_event, tagged, Type::kNumber, "1: it came with a VLAN nothing handles"),
+    CULPRIT_FIELD(drop_event, icmp_type, Type::kNumber, "type of an ICMP message"),
+    CULPRIT_FIELD(drop_event, icmp_code, Type::kNumber, "code of an ICMP message"),
     CULPRIT_FIELD(drop_event, seq, Type::kHex, "TCP sequence number"),
     CULPRIT_FIELD(drop_event, bytes, Type::kBytes, "length of the packet"),
 };

@@ -3,10 +3,18 @@
 #include "signals/note_names.h"
 
 #include <algorithm>
+#include <array>
+#include <string>
 
 namespace culprit {
 
 namespace {
+
+/// Where packets are dropped that no route takes, or that came from where no route leads to.
+constexpr std::array<std::string_view, 11> kRoutingPlaces = {
+    "ip_error",        "ip_rcv_finish_core", "ip_rcv_finish",  "ip_forward",
+    "ip6_forward",     "ip6_pkt_discard",    "ip6_pkt_drop",   "ip6_pkt_prohibit",
+    "__ip_queue_xmit", "ip_queue_xmit",      "dst_discard_out"};
 
 template <typename Map, typename Key>
 void copy(const Map& from, const Key& key, Map* into) {
@@ -41,7 +49,30 @@ void note_addresses(std::span<const std::byte> flow_bytes, LiveNames& live, Name
     copy(live.all().addresses, flow.netns, into ? &into->addresses : nullptr);
 }
 
+void note_routing(std::uint32_t netns, LiveNames& live, Names* into) {
+    live.note_routing(netns);
+    copy(live.all().routing, netns, into ? &into->routing : nullptr);
+}
+
+bool is_routing_place(const LiveNames& live, std::uint64_t address) {
+    const auto known = live.all().symbols.find(address);
+    return known != live.all().symbols.end() &&
+           std::ranges::any_of(kRoutingPlaces, [&](std::string_view function) {
+               return known->second.substr(0, known->second.find_first_of("+.")) == function;
+           });
+}
+
 } // namespace
+
+std::uint32_t netns_of(std::span<const std::byte> record) {
+    for (const Field& field : find_kind(head_of(record).kind)->fields) {
+        if (field.type == Type::kFlow)
+            return value_at<std::uint32_t>(record, field.offset + offsetof(abi_flow, netns));
+        if (field.type == Type::kNetns)
+            return value_at<std::uint32_t>(record, field.offset);
+    }
+    return 0;
+}
 
 void note_names(const Field& field, std::span<const std::byte> record, LiveNames& live,
                 Names* into) {
@@ -63,6 +94,8 @@ void note_names(const Field& field, std::span<const std::byte> record, LiveNames
         const auto address = value_at<std::uint64_t>(record, field.offset);
         live.note_symbol(address);
         copy(live.all().symbols, address, into ? &into->symbols : nullptr);
+        if (is_routing_place(live, address))
+            note_routing(netns_of(record), live, into);
         break;
     }
     case Type::kStack:
@@ -79,6 +112,9 @@ void note_names(const Field& field, std::span<const std::byte> record, LiveNames
     case Type::kResetReason:
         copy(live.all().reset_reasons, value_at<std::uint32_t>(record, field.offset),
              into ? &into->reset_reasons : nullptr);
+        break;
+    case Type::kRouteError:
+        note_routing(netns_of(record), live, into);
         break;
     default:
         break;

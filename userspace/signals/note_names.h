@@ -13,4 +13,7 @@ namespace culprit {
 void note_names(const Field& field, std::span<const std::byte> record, LiveNames& live,
                 Names* into);
 
+/// The network namespace a record is about; 0 when it is about none or an unknown one.
+std::uint32_t netns_of(std::span<const std::byte> record);
+
 } // namespace culprit

@@ -88,4 +88,16 @@ void size_maps(bpf_object* object, bool iterators_only) {
             bpf_map__set_max_entries(map, entries);
 }
 
+void add_costs(bpf_object* object, std::vector<ProgramCost>& costs) {
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, object) {
+        bpf_prog_info info{};
+        __u32 size = sizeof(info);
+        if (bpf_program__fd(program) < 0 ||
+            bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+            continue;
+        costs.push_back({bpf_program__name(program), info.run_cnt, info.run_time_ns});
+    }
+}
+
 } // namespace culprit

@@ -4,6 +4,7 @@
 
 #include <bpf/libbpf.h>
 
+#include "signals/capture.h"
 #include "signals/signal.h"
 
 namespace culprit {
@@ -25,5 +26,8 @@ public:
 private:
     bpf_object* x_object;
 };
+
+/// What each loaded program of the object cost so far.
+void add_costs(bpf_object* object, std::vector<ProgramCost>& costs);
 
 } // namespace culprit

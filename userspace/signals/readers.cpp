@@ -19,6 +19,11 @@ void Readers::add(std::unique_ptr<Reader> reader, std::size_t status) {
     x_all.push_back({std::move(reader), status});
 }
 
+void Readers::see(std::span<const std::byte> record, const Names& names) {
+    for (const One& one : x_all)
+        one.reader->see(record, names);
+}
+
 void Readers::read_host(std::uint64_t now_ns, const RecordSink& sink,
                         std::vector<SignalStatus>& status) {
     for (const One& one : x_all)
@@ -27,6 +32,8 @@ void Readers::read_host(std::uint64_t now_ns, const RecordSink& sink,
 
 void Readers::read_netns(std::uint32_t netns, std::uint64_t now_ns, const RecordSink& sink,
                          std::vector<SignalStatus>& status) {
+    if (!look_into(netns))
+        return;
     for (const One& one : x_all)
         note(one.reader->read_netns(netns, now_ns, sink), status[one.status]);
 }

@@ -16,7 +16,13 @@ public:
     /// `status` is the place of its signal's status in the list handed to the calls below.
     void add(std::unique_ptr<Reader> reader, std::size_t status);
     bool empty() const { return x_all.empty(); }
+    /// The user's filter: of other namespaces nothing is read.
+    void look_only_in(std::uint32_t netns) { x_only = netns; }
+    bool look_into(std::uint32_t netns) const {
+        return !x_all.empty() && (!x_only || x_only == netns);
+    }
 
+    void see(std::span<const std::byte> record, const Names& names);
     void read_host(std::uint64_t now_ns, const RecordSink& sink, std::vector<SignalStatus>& status);
     void read_netns(std::uint32_t netns, std::uint64_t now_ns, const RecordSink& sink,
                     std::vector<SignalStatus>& status);
@@ -27,6 +33,7 @@ private:
         std::size_t status = 0;
     };
     std::vector<One> x_all;
+    std::uint32_t x_only = 0; // 0: all
 };
 
 } // namespace culprit

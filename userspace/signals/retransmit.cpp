@@ -27,6 +27,14 @@ constexpr Field kFields[] = {
     CULPRIT_FIELD(retransmit_event, attempts, Type::kNumber, "timeouts in a row"),
     CULPRIT_FIELD(retransmit_event, srtt_us, Type::kDurationUs, "smoothed round trip"),
     CULPRIT_FIELD(retransmit_event, cwnd, Type::kNumber, "congestion window in segments"),
+    CULPRIT_FIELD(retransmit_event, mss, Type::kBytes, "payload of the largest segment it sends"),
+    CULPRIT_FIELD(retransmit_event, acked_bytes, Type::kBytes, "acknowledged so far"),
+    CULPRIT_FIELD(retransmit_event, acked_segs, Type::kNumber, "segments it came in"),
+    CULPRIT_FIELD(retransmit_event, sacked_segs, Type::kNumber, "that arrived behind a gap (SACK)"),
+    CULPRIT_FIELD(retransmit_event, heard_ns, Type::kNumber,
+                  "when the peer's last ACK came, nanoseconds since boot"),
+    CULPRIT_FIELD(retransmit_event, soft_error, Type::kErrno,
+                  "ICMP error about this connection since the last acknowledgement"),
     CULPRIT_FIELD(retransmit_event, life_segs_out, Type::kNumber,
                   "segments this socket sent so far"),
     CULPRIT_FIELD(retransmit_event, life_retransmits, Type::kNumber, "of them sent again"),
@@ -43,8 +51,10 @@ constexpr Part kSums[] = {
     CULPRIT_PART(retransmit_event, failed),
 };
 constexpr Part kMaxima[] = {
-    CULPRIT_PART(retransmit_event, life_segs_out),
-    CULPRIT_PART(retransmit_event, life_retransmits),
+    CULPRIT_PART(retransmit_event, life_segs_out), CULPRIT_PART(retransmit_event, life_retransmits),
+    CULPRIT_PART(retransmit_event, attempts),      CULPRIT_PART(retransmit_event, acked_bytes),
+    CULPRIT_PART(retransmit_event, acked_segs),    CULPRIT_PART(retransmit_event, sacked_segs),
+    CULPRIT_PART(retransmit_event, heard_ns),
 };
 
 constexpr Kind kRetransmit = {ABI_RETRANSMIT,

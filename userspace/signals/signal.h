@@ -13,6 +13,7 @@
 
 #include "abi/connection.h"
 #include "abi/event.h"
+#include "kernel/names.h"
 #include "util/result.h"
 
 namespace culprit {
@@ -22,8 +23,9 @@ enum class Type {
     kBytes,      // unsigned, a size
     kDurationNs, // unsigned, shown with a unit
     kDurationUs,
-    kNamed, // index into Field::names
-    kErrno, // positive errno
+    kNamed,      // index into Field::names
+    kErrno,      // positive errno
+    kRouteError, // the same, of a route lookup: what the namespace's routes refuse is looked up
     kTcpState,
     kDropReason,
     kResetReason, // valid when the u32 behind it is not 0
@@ -39,6 +41,8 @@ enum class Type {
     kDevice,    // u32 ifindex; the u32 before it is the namespace
     kHistogram, // u64[size / 8], slot i counts values below 2^i us
     kStack,     // u64[size / 8] kernel addresses, innermost first, up to the first 0
+    kAddress,   // u8[16] as in abi_flow; the u32 before it is the family
+    kMac,       // u8[8]: a link-layer address of six bytes, filled up with 0
 };
 
 /// One member of a record. Everything about it that anything outside the signal needs to know.
@@ -131,6 +135,9 @@ public:
 class Reader {
 public:
     virtual ~Reader() = default;
+    /// What the totals brought, before the reader's turn: for what is asked only where there is
+    /// reason.
+    virtual void see(std::span<const std::byte> /*record*/, const Names&) {}
     /// What is the whole host's.
     virtual Result<void> read_host(std::uint64_t /*now_ns*/, const RecordSink&) { return {}; }
     /// What is a network namespace's; runs on a thread that is inside it.

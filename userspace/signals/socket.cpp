@@ -89,7 +89,32 @@ constexpr Kind kSocketTotal = {ABI_SOCKET_TOTAL,
                                kTotalKey,
                                {},
                                kTotalMaxima};
-constexpr const Kind* kKinds[] = {&kSocket, &kSocketTotal};
+
+constexpr Field kReceiverFields[] = {
+    CULPRIT_FIELD(receiver_total, flow, Type::kFlow, "the socket's ends"),
+    CULPRIT_FIELD(receiver_total, owner, Type::kOwner, "the process that has it"),
+    CULPRIT_FIELD(receiver_total, drops, Type::kNumber, "datagrams refused in the run"),
+    CULPRIT_FIELD(receiver_total, unread_bytes, Type::kBytes, "received and not read"),
+    CULPRIT_FIELD(receiver_total, memory_bytes, Type::kBytes, "of its receive buffer in use"),
+    CULPRIT_FIELD(receiver_total, rcvbuf, Type::kBytes, "receive buffer"),
+    CULPRIT_FIELD(receiver_total, stopped, Type::kNumber, "1: its process is stopped"),
+};
+constexpr Part kReceiverKey[] = {CULPRIT_PART(receiver_total, flow),
+                                 CULPRIT_OWNER_PART(receiver_total, owner)};
+constexpr Part kReceiverSums[] = {CULPRIT_PART(receiver_total, drops)};
+constexpr Part kReceiverMaxima[] = {
+    CULPRIT_PART(receiver_total, unread_bytes), CULPRIT_PART(receiver_total, memory_bytes),
+    CULPRIT_PART(receiver_total, rcvbuf), CULPRIT_PART(receiver_total, stopped)};
+constexpr Kind kReceiverTotal = {ABI_RECEIVER_TOTAL,
+                                 "receiver_total",
+                                 "sockets that do not keep up with what arrives",
+                                 sizeof(receiver_total),
+                                 false,
+                                 kReceiverFields,
+                                 kReceiverKey,
+                                 kReceiverSums,
+                                 kReceiverMaxima};
+constexpr const Kind* kKinds[] = {&kSocket, &kSocketTotal, &kReceiverTotal};
 
 constexpr Hook kHooks[] = {
     {"iter/tcp", "socket_tcp", true, ""},

@@ -50,6 +50,14 @@ void append_escaped(std::string& out, unsigned char byte) {
     out += kHex[byte & 15];
 }
 
+std::optional<std::uint64_t> number_in(std::string_view text, int base) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+    if (error != std::errc{} || end != text.data() + text.size() || text.empty())
+        return std::nullopt;
+    return value;
+}
+
 } // namespace
 
 std::string safe_text(std::string_view bytes) {
@@ -102,11 +110,11 @@ std::string_view take_until(std::string_view& rest, char until) {
 }
 
 std::optional<std::uint64_t> to_number(std::string_view text) {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size() || text.empty())
-        return std::nullopt;
-    return value;
+    return number_in(text, 10);
+}
+
+std::optional<std::uint64_t> hex_number(std::string_view text) {
+    return number_in(text, 16);
 }
 
 } // namespace culprit

@@ -33,5 +33,7 @@ std::string_view take_until(std::string_view& rest, char until);
 
 /// Whole text as a number in base 10; nullopt when it is anything else.
 std::optional<std::uint64_t> to_number(std::string_view text);
+/// The same in base 16, without prefix.
+std::optional<std::uint64_t> hex_number(std::string_view text);
 
 } // namespace culprit

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// What the firewall dropped, packet by packet as far as sampled: by which rule, refused or silent,
+// and who waits for it. Shared by the findings about firewalls.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "detect/drops.h"
+#include "detect/finding.h"
+#include "detect/rules.h"
+
+namespace culprit {
+
+/// Drops of one namespace's firewall that belong together: by the same rule, or by none in
+/// particular.
+struct FirewallDrops {
+    DropFacts drops;
+    std::vector<rule_total> rules; // that may have done it; one when it is known
+    bool rejected = false;         // the sender was told
+    bool needed = false;           // a client that is not on this host tries again and again
+    std::uint32_t path = ABI_PATH_UNKNOWN; // of most packets
+    std::string to;                        // their destination, when they have the same
+    std::vector<std::string> unread;       // rules that could not be read
+
+    const rule_total* rule() const { return rules.size() == 1 ? &rules.front() : nullptr; }
+};
+
+/// All of them; without what a full connection table dropped.
+std::vector<FirewallDrops> firewall_drops(const Facts& facts);
+
+/// The drops are those of a connection table that has no room: the kernel's own count says so.
+bool is_conntrack_drop(const DropFacts& drops, const Window& total);
+
+/// Destinations where attempts to connect are answered by this host's firewall, not by who is
+/// there.
+std::set<std::string> rejected_destinations(const Window& total);
+
+} // namespace culprit
