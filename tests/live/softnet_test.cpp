@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include "abi/softnet.h"
+#include "signals/softnet_stat.h"
 #include "support/catch.h"
 #include "support/finding.h"
 #include "support/run.h"
@@ -20,6 +21,14 @@ void pin_to(int cpu) {
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
     must(::sched_setaffinity(0, sizeof(set), &set) == 0, "choose a CPU");
+}
+
+/// By all CPUs so far.
+std::uint64_t dropped() {
+    std::uint64_t sum = 0;
+    for (const SoftnetLine& cpu : parse_softnet(read_file("/proc/net/softnet_stat").value_or("")))
+        sum += cpu.dropped;
+    return sum;
 }
 
 /// What arrives is handed to CPU 1, which walks through many rules for each packet.
@@ -55,6 +64,7 @@ TEST_CASE("a CPU whose backlog overflows is named, with the flow that fills it",
         skip("needs two CPUs");
     const WiredNs ns;
     make_slow(ns.b);
+    const std::uint64_t before = dropped();
     Culprit culprit = diagnose({"--for", "5s"});
     culprit.wait_until_watching();
     Child flood(ns.a.path(), "ct-flood", [&](const Tell&) {
@@ -64,7 +74,10 @@ TEST_CASE("a CPU whose backlog overflows is named, with the flow that fills it",
         return 0;
     });
     CHECK(flood.wait() == 0);
-    CHECK(culprit.wait() == 3);
+    const int status = culprit.wait();
+    if (dropped() == before)
+        skip("this host's CPUs keep up with the flood");
+    CHECK(status == 3);
     const Json verdict = Json::parse(culprit.out());
     INFO(verdict["findings"].dump(1));
     const auto finding = find_finding(verdict, "softnet-drop", about(ns.b.inum()));

@@ -88,7 +88,7 @@ TEST_CASE("drops where XDP runs are the attached program's, and nobody's loss el
     const Finding finding = only(window);
     CHECK(finding.id == "xdp-drop");
     CHECK(finding.severity != Severity::kInfo);
-    CHECK(has(finding.title, "program filter\\x1B[1m (id 42)"));
+    CHECK(has(finding.title, "program filter\\x1b[1m (id 42)"));
     CHECK(has(finding.title, "eth0"));
     CHECK(finding.affected.at(0).owner.tgid == 42);
 }

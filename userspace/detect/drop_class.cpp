@@ -78,11 +78,12 @@ constexpr std::array kClasses = {
     DropClass{"softnet-drop", "*", "enqueue_to_backlog*"},
     DropClass{"tx-ring-full", "FULL_RING", "*"},
     DropClass{"tx-ring-full", "NOT_SPECIFIED", "tun_net_xmit*"},
+    DropClass{"tx-ring-full", "-", "tun_net_xmit*"}, // kernels without reasons
     DropClass{"xdp-drop", "XDP", "*"},
-    DropClass{"xdp-drop", "NOT_SPECIFIED", "veth_xdp_rcv*"},
-    DropClass{"xdp-drop", "NOT_SPECIFIED", "do_xdp_generic*"},
-    DropClass{"xdp-drop", "NOT_SPECIFIED", "netif_receive_generic_xdp*"},
-    DropClass{"xdp-drop", "NOT_SPECIFIED", "bpf_prog_run_generic_xdp*"},
+    DropClass{"xdp-drop", "*", "veth_xdp_rcv*"},
+    DropClass{"xdp-drop", "*", "do_xdp_generic*"},
+    DropClass{"xdp-drop", "*", "netif_receive_generic_xdp*"},
+    DropClass{"xdp-drop", "*", "bpf_prog_run_generic_xdp*"},
     DropClass{"tc-drop", "TC_*", "*"},
     DropClass{"cgroup-drop", "BPF_CGROUP_EGRESS", "*"},
     DropClass{"cgroup-drop", "SOCKET_FILTER", "*"}, // of a cgroup, or the socket's own

@@ -3,6 +3,7 @@
 // run and why.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -34,8 +35,10 @@ struct SignalStatus {
     std::vector<std::string> gains; // what this kernel's variant of the hooks brings
     std::vector<std::string> why;   // what is missing and what is lost by that; empty when on
 
-    /// It has hooks, and they work.
-    bool is_watching() const { return state != State::kOff && !hooks.empty(); }
+    /// Some of its hooks work.
+    bool is_watching() const {
+        return std::ranges::any_of(hooks, &HookStatus::attached);
+    }
 };
 
 /// Sums over all CPUs.
