@@ -36,9 +36,7 @@ struct SignalStatus {
     std::vector<std::string> why;   // what is missing and what is lost by that; empty when on
 
     /// Some of its hooks work.
-    bool is_watching() const {
-        return std::ranges::any_of(hooks, &HookStatus::attached);
-    }
+    bool is_watching() const { return std::ranges::any_of(hooks, &HookStatus::attached); }
 };
 
 /// Sums over all CPUs.
