@@ -54,9 +54,19 @@ void add_connects(const Window& total, std::map<Key, Unreachable>& found) {
     }
 }
 
+/// A socket keeps the same error when its own namespace has lost the route, as one that is being
+/// taken down has: only where such messages came in, it is one.
+bool was_told(const retransmit_event& again, const Window& total) {
+    const auto counters = total.counters.find(again.flow.netns);
+    if (!says_unreachable(again.soft_error) || counters == total.counters.end())
+        return false;
+    const Counters& grew = counters->second.growth;
+    return grew[counter("IcmpMsg.InType3")] || grew[counter("Icmp6.InDestUnreachs")];
+}
+
 void add_repeats(const Window& total, std::map<Key, Unreachable>& found) {
     for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT)) {
-        const bool told = says_unreachable(again.soft_error);
+        const bool told = was_told(again, total);
         if (!told && again.type != ABI_RETRANSMIT_SYN)
             continue;
         Unreachable& u = entry(found, again.flow, again.owner);
