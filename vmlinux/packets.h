@@ -9,6 +9,7 @@ struct netdev_queue;
 struct net_device {
 	int ifindex;
 	unsigned int mtu;
+	unsigned char addr_len;
 	possible_net_t nd_net;
 	unsigned long state;
 	struct netdev_queue *_tx;
@@ -39,6 +40,7 @@ struct sk_buff {
 
 struct rtable {
 	unsigned int rt_flags;
+	__u8 rt_uses_gateway;
 };
 
 struct rt6_info {
@@ -51,6 +53,25 @@ struct tcp_skb_cb {
 	struct {
 		u16 tcp_gso_segs;
 	};
+};
+
+/* neighbours */
+struct sk_buff_head {
+	struct sk_buff *prev;
+	__u32 qlen;
+};
+
+struct neigh_table {
+	int family;
+};
+
+struct neighbour {
+	struct neigh_table *tbl;
+	struct sk_buff_head arp_queue;
+	__u8 nud_state;
+	unsigned char ha[32];
+	struct net_device *dev;
+	u8 primary_key[0];
 };
 
 /* queues and devices */
@@ -82,6 +103,14 @@ struct Qdisc {
 
 struct napi_struct {
 	struct net_device *dev;
+};
+
+struct bpf_prog_aux {
+	u32 id;
+};
+
+struct bpf_prog {
+	struct bpf_prog_aux *aux;
 };
 
 #endif

@@ -37,9 +37,11 @@ struct nic_value {
 	__u64 busy; /* NETDEV_TX_BUSY: the packet was kept for later */
 	__u64 timeouts;
 	__u64 polls_full; /* NAPI polls that used their whole budget */
+	__u64 xdp_exceptions; /* packets an XDP program failed on */
+	__u64 xdp_program; /* id of the last program that did */
 	__u64 interval; /* of the last event about a refused packet, in units of 64 jiffies */
 };
-ABI_SIZE(struct nic_value, 40);
+ABI_SIZE(struct nic_value, 56);
 
 /* polls map: per CPU, all devices together. */
 struct nic_polls {
@@ -59,7 +61,10 @@ struct nic_total {
 	__u64 polls_full;
 	__u64 polls;
 	__u64 packets; /* received by those polls */
+	__u64 xdp_exceptions;
+	__u32 xdp_program; /* id of the program that failed last; 0 when none did */
+	__u32 pad;
 };
-ABI_SIZE(struct nic_total, 72);
+ABI_SIZE(struct nic_total, 88);
 
 #endif

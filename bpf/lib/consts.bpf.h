@@ -56,6 +56,21 @@
 #define RTF_LOCAL 0x80000000U
 #define RTF_ANYCAST 0x00100000U
 
+#define RTF_GATEWAY 0x0002
+
+/* include/uapi/linux/neighbour.h */
+#define NUD_INCOMPLETE 0x01
+#define NUD_REACHABLE 0x02
+#define NUD_PROBE 0x10
+#define NUD_FAILED 0x20
+#define NUD_NOARP 0x40
+#define NUD_PERMANENT 0x80
+
+/* include/net/neighbour.h; NUD_VALID without those that never change */
+#define NUD_LEARNT 0x1e
+#define NEIGH_UPDATE_F_OVERRIDE 0x00000001
+#define NEIGH_UPDATE_F_ADMIN 0x80000000
+
 /* include/linux/netdevice.h: enum netdev_state_t, numbers of bits */
 #define LINK_STATE_START 0
 #define LINK_STATE_NOCARRIER 2

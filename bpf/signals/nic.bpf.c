@@ -125,6 +125,24 @@ int BPF_PROG(nic_timeout, struct net_device *dev, int queue)
 	return 0;
 }
 
+/* A program that returned XDP_ABORTED or no action at all, or whose action the driver could not
+ * carry out: the packet is gone. */
+SEC("?tp_btf/xdp_exception")
+int BPF_PROG(nic_xdp, const struct net_device *dev, const struct bpf_prog *xdp, u32 act)
+{
+	struct nic_key key = {};
+	struct nic_value *value;
+
+	if (!dev || !xdp)
+		return 0;
+	value = device_of(dev, &key);
+	if (!value)
+		return 0;
+	count_one(&value->xdp_exceptions);
+	value->xdp_program = xdp->aux->id;
+	return 0;
+}
+
 /* A poll that used its whole budget had more to do: the CPU does not keep up with that device for
  * the moment. */
 SEC("?tp_btf/napi_poll")

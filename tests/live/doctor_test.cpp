@@ -23,6 +23,13 @@ int status_of(const Culprit::Arguments& arguments) {
     return Culprit(arguments).wait();
 }
 
+/// Part of such a signal works without hooks.
+bool asks_the_kernel(const Json& signal) {
+    const std::string name = signal["name"];
+    return std::ranges::any_of(
+        all_signals(), [&](const Signal* known) { return known->name == name && known->reader; });
+}
+
 } // namespace
 
 TEST_CASE("doctor reports every signal as JSON", "[doctor_test]") {
@@ -58,7 +65,7 @@ TEST_CASE("without any hook nothing works and the exit status says so", "[doctor
     CHECK(culprit.wait() == 1);
     const Json report = Json::parse(culprit.out());
     for (const Json& signal : report["signals"])
-        CHECK(signal["state"] == "off");
+        CHECK((asks_the_kernel(signal) || signal["state"] == "off"));
 }
 
 TEST_CASE("without root doctor names the missing capabilities", "[doctor_test]") {
@@ -67,8 +74,9 @@ TEST_CASE("without root doctor names the missing capabilities", "[doctor_test]")
     CHECK(culprit.wait() == 1);
     const Json report = Json::parse(culprit.out());
     for (const Json& signal : report["signals"]) {
-        CHECK(signal["state"] == "off");
-        CHECK_FALSE(signal["why"].empty());
+        CAPTURE(signal["name"]);
+        CHECK((asks_the_kernel(signal) || signal["state"] == "off"));
+        CHECK((signal["hooks"].empty() || !signal["why"].empty()));
     }
     for (const Json& capability : report["capabilities"]) {
         CHECK(capability["effective"] == false);

@@ -165,7 +165,7 @@ TEST_CASE("a worker that only sends is found holding its sockets at the end, in 
     });
     const Json verdict = verdict_when_old(culprit);
     INFO(culprit.out().substr(0, 8000));
-    const auto finding = find_finding(verdict, "local-drop", hurts(worker));
+    const auto finding = find_finding(verdict, "firewall-drop", hurts(worker));
     REQUIRE(finding);
     for (const Json& party : (*finding)["affected"])
         if (party["pid"] == worker)
@@ -205,9 +205,9 @@ TEST_CASE("a socket that two processes hold belongs to neither", "[leak_test]") 
     culprit.wait_until_watching();
     const Json verdict = verdict_when_old(culprit);
     INFO(culprit.out().substr(0, 8000));
-    CHECK(find_finding(verdict, "local-drop", about(ns.a.inum())));
+    CHECK(find_finding(verdict, "firewall-drop", about(ns.a.inum())));
     for (const pid_t pid : {server.pid(), other}) {
-        CHECK_FALSE(find_finding(verdict, "local-drop", hurts(pid)));
-        CHECK_FALSE(find_finding(verdict, "local-drop", blames(pid)));
+        CHECK_FALSE(find_finding(verdict, "firewall-drop", hurts(pid)));
+        CHECK_FALSE(find_finding(verdict, "firewall-drop", blames(pid)));
     }
 }

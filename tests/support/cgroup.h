@@ -37,6 +37,7 @@ public:
     std::string container() const { return "docker://" + x_id; }
     /// Below the mount.
     std::string path() const { return "/" + folder().lexically_relative(mount()).string(); }
+    std::string file_path() const { return folder().string(); }
     std::uint64_t id() const {
         struct stat st {};
         must(::stat(folder().c_str(), &st) == 0, "stat the cgroup");

@@ -19,12 +19,15 @@
 #include "abi/icmp.h"
 #include "abi/link.h"
 #include "abi/listen.h"
+#include "abi/neigh.h"
 #include "abi/nic.h"
+#include "abi/program.h"
 #include "abi/qdisc.h"
 #include "abi/reset.h"
 #include "abi/retransmit.h"
 #include "abi/route.h"
 #include "abi/socket.h"
+#include "abi/softnet.h"
 #include "signals/signal.h"
 
 namespace culprit::test {
@@ -61,6 +64,10 @@ inline constexpr std::uint32_t kKindOf<nic_event> = ABI_NIC;
 template <>
 inline constexpr std::uint32_t kKindOf<nic_total> = ABI_NIC_TOTAL;
 template <>
+inline constexpr std::uint32_t kKindOf<neigh_event> = ABI_NEIGH;
+template <>
+inline constexpr std::uint32_t kKindOf<neigh_total> = ABI_NEIGH_TOTAL;
+template <>
 inline constexpr std::uint32_t kKindOf<icmp_event> = ABI_ICMP;
 template <>
 inline constexpr std::uint32_t kKindOf<icmp_total> = ABI_ICMP_TOTAL;
@@ -86,6 +93,10 @@ template <>
 inline constexpr std::uint32_t kKindOf<link_stat> = ABI_LINK_STAT;
 template <>
 inline constexpr std::uint32_t kKindOf<rule_total> = ABI_RULE_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<softnet_total> = ABI_SOFTNET_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<program_total> = ABI_PROGRAM_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>
@@ -146,6 +157,8 @@ std::vector<std::byte> filled_record(const Kind& kind, std::uint64_t when_ns,
         }
         if (field.type == Type::kFlow)
             record[field.offset + offsetof(abi_flow, pad)] = std::byte{0};
+        if (field.type == Type::kMac) // six bytes and two of padding
+            record[field.offset + 6UL] = record[field.offset + 7UL] = std::byte{0};
         if (field.type == Type::kOwner)
             std::memset(record.data() + field.offset + offsetof(abi_owner, pad), 0,
                         sizeof(abi_owner::pad));

@@ -155,9 +155,9 @@ public:
         const UniqueFd fd = make_socket(x_ns.b.v4, SOCK_DGRAM, kDeadlineSeconds);
         const Address to = address_of(x_ns.b.v4, 4789);
         const std::array<unsigned char, 8 + 14 + 28> packet = {
-            8,    0, 0, 0,  0, 0,    7, 0,                            // VXLAN
-            2,    0, 0, 0,  0, 0x77, 2, 0, 0,  0,  0, 9, 8,  0,       // Ethernet
-            0x45, 0, 0, 28, 0, 0,    0, 0, 64, 17, 0, 0, 10, 0, 0, 1, // IPv4
+            8,    0, 0, 0,  0, 0,    7, 0,                                  // VXLAN
+            2,    0, 0, 0,  0, 0x77, 2, 0, 0,  0,  0,    9,    8,  0,       // Ethernet
+            0x45, 0, 0, 28, 0, 0,    0, 0, 64, 17, 0x66, 0xcf, 10, 0, 0, 1, // IPv4
             10,   0, 0, 2};
         for (const auto& [count, tos] : {std::pair(good, 0), std::pair(malformed, 3)}) {
             must(::setsockopt(fd.get(), IPPROTO_IP, IP_TOS, &tos, sizeof(tos)) == 0, "set ECN");

@@ -10,6 +10,16 @@
 
 namespace culprit::test {
 
+/// In the namespace this thread is in; the device goes with the descriptor.
+inline UniqueFd open_tun(const std::string& name) {
+    UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+    ifreq request{};
+    request.ifr_flags = IFF_TUN | IFF_NO_PI;
+    name.copy(request.ifr_name, IFNAMSIZ - 1);
+    must(fd && ::ioctl(fd.get(), TUNSETIFF, &request) == 0, "make a TUN device");
+    return fd;
+}
+
 class LossyWire {
 public:
     /// Forgets every n-th packet with data from a to b, and those larger than that.
@@ -33,15 +43,6 @@ public:
     static bool possible() { return ::access("/dev/net/tun", R_OK | W_OK) == 0; }
 
 private:
-    static UniqueFd open_tun(const std::string& name) {
-        UniqueFd fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
-        ifreq request{};
-        request.ifr_flags = IFF_TUN | IFF_NO_PI;
-        name.copy(request.ifr_name, IFNAMSIZ - 1);
-        must(fd && ::ioctl(fd.get(), TUNSETIFF, &request) == 0, "make a TUN device");
-        return fd;
-    }
-
     static int carry(const Tell& tell, const TwoNs& ns, unsigned every, ssize_t largest) {
         constexpr ssize_t kWithData = 200;
         const UniqueFd a = open_tun(ns.a.device);

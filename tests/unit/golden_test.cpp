@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One fixed record of each kind that `watch` shows, as text and as JSON, against tests/golden. When
 // the change is meant, tools/golden.sh writes the files anew; then read their diff.
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -138,6 +139,24 @@ std::vector<std::byte> a_nic() {
     return copy(record);
 }
 
+std::vector<std::byte> a_neigh() {
+    auto record = make<neigh_event>(kWhen, 1);
+    record.owner = process("curl", 4242);
+    record.type = ABI_NEIGH_FAILED;
+    record.netns = kNetns;
+    record.ifindex = 2;
+    const abi_flow to = tcp_flow("10.0.0.1", 0, "10.0.0.254", 0);
+    record.family = to.family;
+    std::ranges::copy(to.remote, record.address);
+    record.old_state = 1;
+    record.new_state = 6;
+    record.old_mac[0] = 0x52;
+    record.old_mac[5] = 0x01;
+    record.packets = 3;
+    record.routed = 2;
+    return copy(record);
+}
+
 std::vector<std::byte> a_listen() {
     auto record = with_ends<listen_event>();
     record.flow = tcp_flow("10.0.0.1", 8080, "0.0.0.0", 0);
@@ -207,6 +226,8 @@ std::vector<std::byte> fixed_record(const Kind& kind) {
         return an_icmp();
     case ABI_ROUTE:
         return a_route();
+    case ABI_NEIGH:
+        return a_neigh();
     default:
         return {};
     }

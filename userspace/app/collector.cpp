@@ -138,6 +138,8 @@ void Collector::ask_readers(bool all, const RecordSink& sink) {
         if (next == places.end())
             next = places.begin();
         x_asked = next->first;
+        if (!x_capture.reads_netns(x_asked))
+            continue;
         (void)visit_netns(next->second,
                           [&] { x_capture.read_netns(x_asked, boot_now_ns(), sink); });
     }

@@ -3,9 +3,11 @@
 // flows (flows.h, listeners.h): what local-drop explains, packet-loss and connect-timeout do not
 // report; what a listener in trouble explains, none of these three reports. Connections that stand
 // still because their packets are too big (mtu.h) are no packet-loss, destinations that ICMP says
-// are out of reach (unreachable.h) no connect-timeout.
+// are out of reach (unreachable.h) no connect-timeout. What has no flow in common is joined by
+// place (kExplained).
 #include <algorithm>
 #include <array>
+#include <string>
 #include <string_view>
 
 #include "detect/finding.h"
@@ -25,6 +27,9 @@ constexpr std::array kDetectors = {
     Entry{"nic-errors", detect_nic_errors},
     Entry{"mtu-mismatch", detect_mtu_mismatch},
     Entry{"vlan-mismatch", detect_vlan_mismatch},
+    Entry{"neigh-failure", detect_neigh_failure},
+    Entry{"duplicate-ip", detect_duplicate_ip},
+    Entry{"neigh-table-full", detect_neigh_table_full},
     Entry{"mtu-blackhole", detect_mtu_blackhole},
     Entry{"ttl-exceeded", detect_ttl_exceeded},
     Entry{"host-unreachable", detect_host_unreachable},
@@ -40,6 +45,13 @@ constexpr std::array kDetectors = {
     Entry{"firewall-drop", detect_firewall_drop},
     Entry{"firewall-reject", detect_firewall_reject},
     Entry{"conntrack-full", detect_conntrack_full},
+    Entry{"softnet-drop", detect_softnet_drop},
+    Entry{"tx-ring-full", detect_tx_ring_full},
+    Entry{"nic-tx-timeout", detect_nic_tx_timeout},
+    Entry{"xdp-drop", detect_xdp_drop},
+    Entry{"xdp-exception", detect_xdp_exception},
+    Entry{"tc-drop", detect_tc_drop},
+    Entry{"cgroup-drop", detect_cgroup_drop},
     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused},
     Entry{"connect-timeout", detect_connect_timeout},
@@ -59,33 +71,77 @@ constexpr std::array kDetectors = {
     Entry{"csum-errors", detect_csum_errors},
 };
 
-/// A finding that another one of the same namespace explains.
+/// What a symptom and its cause have in common.
+enum class Same {
+    kNetns,   // or the cause reaches over into it
+    kDevice,  // and the namespace
+    kAddress, // the cause's, as the other end of the symptom, or as its own end anywhere
+};
+
+/// A finding that another one explains.
 struct Explained {
     std::string_view symptom, cause;
-    bool same_device = false; // only then
+    Same same = Same::kNetns;
 };
 constexpr Explained kExplained[] = {
-    {"time-wait-growth", "tw-overflow"},  {"local-drop", "link-flap", true},
-    {"local-drop", "link-down", true},    {"qdisc-drop", "link-flap", true},
-    {"qdisc-drop", "link-down", true},    {"neigh-failure", "link-flap"},
-    {"neigh-failure", "link-down", true}, {"no-route", "link-flap"},
-    {"packet-loss", "link-flap"},         {"connect-timeout", "link-flap"},
+    {"time-wait-growth", "tw-overflow"},
+    {"tx-ring-full", "nic-tx-timeout", Same::kDevice},
+    {"local-drop", "link-flap", Same::kDevice},
+    {"local-drop", "link-down", Same::kDevice},
+    {"qdisc-drop", "link-flap", Same::kDevice},
+    {"qdisc-drop", "link-down", Same::kDevice},
+    {"neigh-failure", "link-flap"},
+    {"neigh-failure", "link-down", Same::kDevice},
+    {"no-route", "link-flap"},
+    {"packet-loss", "link-flap"},
+    {"connect-timeout", "link-flap"},
+    {"host-unreachable", "link-flap"},
+    {"host-unreachable", "link-down"},
+    {"host-unreachable", "no-route", Same::kAddress},
     {"packet-loss", "nic-errors"},
+    {"connect-timeout", "neigh-failure", Same::kAddress},
+    {"host-unreachable", "neigh-failure", Same::kAddress},
+    {"packet-loss", "neigh-failure", Same::kAddress},
+    {"neigh-failure", "duplicate-ip", Same::kAddress},
+    {"conn-refused", "duplicate-ip", Same::kAddress},
+    {"connect-timeout", "duplicate-ip", Same::kAddress},
+    {"rst-storm", "duplicate-ip", Same::kAddress},
+    {"packet-loss", "duplicate-ip", Same::kAddress},
 };
+
+/// "10.0.0.1:80" and "[::1]:80" without the port.
+std::string_view host_of(std::string_view end) {
+    if (end.starts_with('['))
+        return end.substr(1, end.find(']') - 1);
+    const std::size_t colon = end.find(':');
+    return end.find(':', colon + 1) == std::string_view::npos ? end.substr(0, colon) : end;
+}
+
+bool have_in_common(Same same, const Finding& cause, const Where& symptom) {
+    const bool reached = cause.reaches && cause.reaches == symptom.netns;
+    const bool here = cause.where.netns == symptom.netns;
+    const std::string& address = cause.where.remote;
+    switch (same) {
+    case Same::kNetns:
+        return here || reached;
+    case Same::kDevice:
+        return reached || (here && symptom.device == cause.where.device);
+    case Same::kAddress:
+        return !address.empty() &&
+               ((here && host_of(symptom.remote) == address) || host_of(symptom.local) == address);
+    }
+    return false;
+}
 
 bool explains(const Finding& cause, const Finding& symptom) {
     // what is only worth knowing excuses nothing that hurts
     if (cause.severity == Severity::kInfo && symptom.severity != Severity::kInfo)
         return false;
-    const bool here = cause.where.netns == symptom.where.netns ||
-                      (cause.reaches && cause.reaches == symptom.where.netns);
-    return here && std::ranges::any_of(kExplained, [&](const Explained& pair) {
-               return pair.symptom == symptom.id && pair.cause == cause.id &&
-                      (!pair.same_device || symptom.where.device == cause.where.device ||
-                       symptom.where.netns == cause.reaches);
-           });
+    return std::ranges::any_of(kExplained, [&](const Explained& pair) {
+        return pair.symptom == symptom.id && pair.cause == cause.id &&
+               have_in_common(pair.same, cause, symptom.where);
+    });
 }
-
 void leave_out_explained(std::vector<Finding>& all) {
     const std::vector<Finding> causes = all;
     std::erase_if(all, [&](const Finding& symptom) {

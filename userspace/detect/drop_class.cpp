@@ -16,6 +16,16 @@ struct DropClass {
 };
 
 constexpr std::array kClasses = {
+    DropClass{"neigh-failure", "NEIGH_FAILED", "*"},
+    DropClass{"neigh-failure", "NEIGH_QUEUEFULL", "*"},
+    DropClass{"neigh-table-full", "NEIGH_CREATEFAIL", "*"},
+    DropClass{"neigh-failure", "*", "neigh_invalidate"}, // IPv6 gives no reason
+    DropClass{"neigh-failure", "*", "arp_error_report"},
+    DropClass{"neigh-failure", "*", "ndisc_error_report"},
+    // kernels without reasons
+    DropClass{"neigh-failure", "-", "__neigh_event_send"},
+    DropClass{"neigh-table-full", "-", "ip_finish_output2"},
+    DropClass{"neigh-table-full", "-", "ip6_finish_output2"},
     DropClass{"udp-rcvbuf-overflow", "SOCKET_RCVBUFF", "udp*"},
     DropClass{"udp-rcvbuf-overflow", "SOCKET_RCVBUFF", "__udp*"},
     DropClass{"udp-rcvbuf-overflow", "PROTO_MEM", "udp*"},
@@ -64,6 +74,19 @@ constexpr std::array kClasses = {
     DropClass{"martian-source", "IP_INVALID_DEST", "*"},
     // kernels before 6.14 (martians) or without reasons
     DropClass{"martian-source", "NOT_SPECIFIED", "ip_rcv_finish_core"},
+    DropClass{"softnet-drop", "CPU_BACKLOG", "*"},
+    DropClass{"softnet-drop", "*", "enqueue_to_backlog*"},
+    DropClass{"tx-ring-full", "FULL_RING", "*"},
+    DropClass{"tx-ring-full", "NOT_SPECIFIED", "tun_net_xmit*"},
+    DropClass{"tx-ring-full", "-", "tun_net_xmit*"}, // kernels without reasons
+    DropClass{"xdp-drop", "XDP", "*"},
+    DropClass{"xdp-drop", "*", "veth_xdp_rcv*"},
+    DropClass{"xdp-drop", "*", "do_xdp_generic*"},
+    DropClass{"xdp-drop", "*", "netif_receive_generic_xdp*"},
+    DropClass{"xdp-drop", "*", "bpf_prog_run_generic_xdp*"},
+    DropClass{"tc-drop", "TC_*", "*"},
+    DropClass{"cgroup-drop", "BPF_CGROUP_EGRESS", "*"},
+    DropClass{"cgroup-drop", "SOCKET_FILTER", "*"}, // of a cgroup, or the socket's own
     DropClass{"local-drop", "*", "*"},
 };
 

@@ -69,6 +69,9 @@ struct DropStory {
     bool needed = false; // somebody needs these packets even where no sufferer is on this host
 };
 
+/// What is said of drops that no other finding tells of.
+std::optional<Finding> local_drop_finding(const DropFacts& drops, const Window& total);
+
 /// None when there are too few to be worth a word. `title` ends up as "TITLE: PROCESS and others
 /// suffer".
 std::optional<Finding> drop_finding(const DropStory& story, const DropFacts& drops,

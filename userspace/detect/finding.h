@@ -152,6 +152,9 @@ std::vector<Finding> detect_time_wait_growth(const Facts& facts);
 std::vector<Finding> detect_close_wait_leak(const Facts& facts);
 std::vector<Finding> detect_fin_wait2_growth(const Facts& facts);
 std::vector<Finding> detect_orphans(const Facts& facts);
+std::vector<Finding> detect_neigh_failure(const Facts& facts);
+std::vector<Finding> detect_duplicate_ip(const Facts& facts);
+std::vector<Finding> detect_neigh_table_full(const Facts& facts);
 std::vector<Finding> detect_mtu_blackhole(const Facts& facts);
 std::vector<Finding> detect_ttl_exceeded(const Facts& facts);
 std::vector<Finding> detect_host_unreachable(const Facts& facts);
@@ -167,6 +170,13 @@ std::vector<Finding> detect_blackhole_route(const Facts& facts);
 std::vector<Finding> detect_forwarding_disabled(const Facts& facts);
 std::vector<Finding> detect_rp_filter_drop(const Facts& facts);
 std::vector<Finding> detect_martian_source(const Facts& facts);
+std::vector<Finding> detect_softnet_drop(const Facts& facts);
+std::vector<Finding> detect_tx_ring_full(const Facts& facts);
+std::vector<Finding> detect_nic_tx_timeout(const Facts& facts);
+std::vector<Finding> detect_xdp_drop(const Facts& facts);
+std::vector<Finding> detect_xdp_exception(const Facts& facts);
+std::vector<Finding> detect_tc_drop(const Facts& facts);
+std::vector<Finding> detect_cgroup_drop(const Facts& facts);
 
 /// Known finding ids, for --only.
 std::span<const std::string_view> finding_ids();

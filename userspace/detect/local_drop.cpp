@@ -12,26 +12,29 @@ namespace culprit {
 
 namespace {
 
-Advice advice_for(const std::string& reason, const std::string& function, std::uint32_t netns_id,
-                  const Names& names) {
+Advice advice_for(const std::string& reason, std::uint32_t netns_id, const Names& names) {
     const std::string in = in_netns(netns_id, names);
-    if (reason.starts_with("TC_"))
-        return {"a tc filter or program drops it; statistics tell which one",
-                in + "tc -s filter show dev DEVICE ingress"};
     if (reason == "SOCKET_RCVBUFF" || reason == "PROTO_MEM")
         return {"the process reads too slowly for its receive buffer", in + "ss -lunmp"};
-    if (reason.starts_with("XDP") || function.starts_with("veth_xdp"))
-        return {"an XDP program drops it", in + "ip -d link show"};
     if (reason.starts_with("IP_RPFILTER"))
         return {"reverse path filtering refuses the source",
                 in + "sysctl -a -r 'net.ipv4.conf.*.rp_filter'"};
     if (reason == "PKT_TOO_BIG")
         return {"packets exceed the MTU of a device on the way", in + "ip link show"};
+    if (reason == "SOCKET_FILTER")
+        return {"a filter that the process set on its socket refuses them", in + "ss -lbmp"};
     return {"look at what this kernel function checks, and at the device's configuration",
             in + "ip -s -s link show"};
 }
 
 } // namespace
+
+std::optional<Finding> local_drop_finding(const DropFacts& drops, const Window& total) {
+    DropStory story{.id = "local-drop", .layer = Layer::kTransport};
+    story.title = fmt::format("this host drops packets, {} at {}", drops.reason, drops.symbol);
+    story.advice.push_back(advice_for(drops.reason, drops.at.netns, total.names));
+    return drop_finding(story, drops, total);
+}
 
 std::vector<Finding> detect_local_drop(const Facts& facts) {
     std::vector<DropFacts> places = facts.drops().of("local-drop");
@@ -40,14 +43,9 @@ std::vector<Finding> detect_local_drop(const Facts& facts) {
         if (!frames_too_long(drops, facts.links()))
             places.push_back(std::move(drops));
     std::vector<Finding> findings;
-    for (const DropFacts& drops : places) {
-        DropStory story{.id = "local-drop", .layer = Layer::kTransport};
-        story.title = fmt::format("this host drops packets, {} at {}", drops.reason, drops.symbol);
-        story.advice.push_back(
-            advice_for(drops.reason, drops.symbol, drops.at.netns, facts.total.names));
-        if (auto finding = drop_finding(story, drops, facts.total))
+    for (const DropFacts& drops : places)
+        if (auto finding = local_drop_finding(drops, facts.total))
             findings.push_back(std::move(*finding));
-    }
     return findings;
 }
 

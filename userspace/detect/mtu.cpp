@@ -19,7 +19,7 @@ void raise(std::uint64_t& most, std::uint64_t value) {
 void note(StuckFlow& flow, const retransmit_event& again, const RowInfo& info) {
     flow.flow = again.flow;
     flow.party = {again.owner, again.flow.netns};
-    raise(flow.acked_bytes, again.acked_bytes);
+    raise(flow.acked_bytes, again.acked_bytes > 1 ? again.acked_bytes : 0); // 1 is the SYN
     raise(flow.acked_segs, again.acked_segs);
     if (again.type != ABI_RETRANSMIT_RTO || !again.segs)
         return;

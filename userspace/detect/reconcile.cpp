@@ -10,6 +10,7 @@
 #include "abi/reset.h"
 #include "abi/route.h"
 #include "abi/socket.h"
+#include "abi/softnet.h"
 #include "detect/drops.h"
 #include "detect/finding.h"
 #include "detect/flows.h"
@@ -250,6 +251,20 @@ void add_refused_datagrams(const Window& total, Sums& sums) {
         sums[netns][kErrors] = std::min(sums[netns][kErrors], counters.growth[kErrors]);
 }
 
+/// Each packet a full backlog refuses is one drop of the tracepoint (net/core/dev.c:
+/// enqueue_to_backlog()); the counter is the whole host's.
+void compare_backlogs(const Facts& facts, std::vector<Reconciled>& rows) {
+    Reconciled row{"softnet_stat dropped", 0, 0, 0, ""};
+    for (const auto& [cpu, info] : facts.total.rows<softnet_total>(ABI_SOFTNET_TOTAL))
+        row.kernel += cpu.dropped;
+    for (const DropFacts& drops : facts.drops().of("softnet-drop"))
+        row.explained += drops.packets;
+    if (row.unexplained())
+        row.note = "the counters were read a moment after the drops";
+    if (row.kernel || row.explained)
+        rows.push_back(std::move(row));
+}
+
 struct Compared {
     std::size_t counter;
     const char* note; // shown when something remains
@@ -330,6 +345,7 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
     }
     compare_time_wait(facts.total, rows);
     compare_queues(facts.total, rows);
+    compare_backlogs(facts, rows);
     return rows;
 }
 

@@ -23,6 +23,21 @@ inline constexpr std::uint64_t kDropSocketMin =
         // sends what its own queue refused without one
 inline constexpr std::uint64_t kDropInfoMin = 100; // nobody seen to suffer: worth knowing only
 
+// neigh-failure. An entry fails after about 3 s (three probes, 1 s apart): twice is somebody who
+// tries again; a packet whose process is not known may be anybody's scan.
+inline constexpr std::uint64_t kNeighFailedMin = 2;
+inline constexpr std::uint64_t kNeighFailedUnknown = 3;
+inline constexpr double kNeighFailedPerSecond = 0.05; // strays of an hour are no need
+inline constexpr std::size_t kNeighTold = 5;          // findings per device; the rest is a number
+
+// duplicate-ip: connections with trouble, from which on two answers are more than untidy.
+inline constexpr std::uint64_t kDuplicateHurtMin = 3;
+inline constexpr double kDuplicatePerSecond =
+    0.005; // changes; a failover and, minutes later, one back are none
+
+// neigh-table-full: collecting old entries still helps, for how long?
+inline constexpr double kNeighCrowded = 0.9; // of gc_thresh3
+
 // link-flap, link-down. One loss of carrier is maintenance unless traffic is hurt (kDropHurtMin).
 inline constexpr std::uint64_t kFlapMin = 2;
 
@@ -100,6 +115,20 @@ inline constexpr double kNoRouteShare = 0.5; // of the attempts to that destinat
 // single one may be a scan. Without one, a tenth of all that comes in is no stray any more.
 inline constexpr std::uint64_t kWaitingMin = 2;
 inline constexpr double kDropReceivedShare = 0.1;
+// softnet-drop: of the packets a CPU was given. Whose packets die is chance, so the share is what a
+// path with that loss would do to everybody (see packet-loss).
+inline constexpr double kBacklogShare = 0.01;
+inline constexpr std::uint64_t kSqueezeMin = 100;
+inline constexpr double kSqueezeShare = 0.5; // of its packets taken in rounds that ran out
+
+// tx-ring-full: of what a TUN device was given; the kernel forgets whose its packets are.
+inline constexpr double kRingShare = 0.01;
+// A driver that is busy loses nothing, but each time costs a requeue.
+inline constexpr std::uint64_t kBusyMin = 100;
+inline constexpr double kBusyPerSecond = 100;
+
+// xdp-exception: a program that fails is a bug, whoever misses the packets.
+inline constexpr std::uint64_t kXdpFailuresMin = 10;
 
 // conn-refused. An optional endpoint that refuses now and then is healthy.
 inline constexpr std::uint64_t kRefusedMin = 10;

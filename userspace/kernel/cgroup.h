@@ -32,6 +32,9 @@ public:
     /// missing.
     std::string path(std::uint64_t id) const;
 
+    /// Where it is mounted; empty when it is not.
+    const std::string& mount_point() const { return x_point; }
+
 private:
     std::string x_point;
     UniqueFd x_mount;

@@ -5,10 +5,12 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "model/identity.h"
 #include "util/text.h"
@@ -29,6 +31,12 @@ std::string text_at(std::span<const std::byte> record, const Field& field) {
     return safe_text(all.substr(0, all.find('\0')));
 }
 
+std::string address_at(std::span<const std::byte> record, std::size_t offset) {
+    __u8 bytes[ABI_ADDR_BYTES];
+    std::memcpy(bytes, record.data() + offset, sizeof(bytes));
+    return address(value_at<std::uint32_t>(record, offset - 4), bytes);
+}
+
 std::string reset_reason(const Field& field, std::span<const std::byte> record, std::uint64_t value,
                          const Names& names) {
     if (!number_at(record, field.offset + 4UL, 4))
@@ -40,10 +48,14 @@ std::string reset_reason(const Field& field, std::span<const std::byte> record, 
 } // namespace
 
 std::string address(const abi_flow& flow, bool local) {
+    return address(flow.family, local ? flow.local : flow.remote);
+}
+
+std::string address(std::uint32_t family, const __u8 (&bytes)[ABI_ADDR_BYTES]) {
     std::array<char, INET6_ADDRSTRLEN> text{};
-    if (flow.family != AF_INET && flow.family != AF_INET6)
+    if (family != AF_INET && family != AF_INET6)
         return "-";
-    inet_ntop(flow.family, local ? flow.local : flow.remote, text.data(), text.size());
+    inet_ntop(static_cast<int>(family), bytes, text.data(), text.size());
     return text.data();
 }
 
@@ -61,6 +73,12 @@ const char* tcp_state(std::uint32_t state) {
         "-",     "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2",   "TIME_WAIT",
         "CLOSE", "CLOSE_WAIT",  "LAST_ACK", "LISTEN",   "CLOSING",   "NEW_SYN_RECV"};
     return state < std::size(kStates) ? kStates[state] : "?";
+}
+
+std::string mac(const MacBytes& bytes) {
+    if (std::ranges::none_of(bytes, [](std::uint8_t byte) { return byte; }))
+        return "-";
+    return fmt::format("{:02x}", fmt::join(std::span(bytes).first<6>(), ":"));
 }
 
 std::string errno_name(std::uint32_t error) {
@@ -185,6 +203,8 @@ std::vector<std::string> stack_text(const Field& field, std::span<const std::byt
 std::string field_text(const Field& field, std::span<const std::byte> record, const Names& names) {
     if (field.type == Type::kText)
         return text_at(record, field);
+    if (field.type == Type::kAddress)
+        return address_at(record, field.offset);
     const std::uint64_t value = field.size <= 8 ? number_at(record, field.offset, field.size) : 0;
     const auto small = static_cast<std::uint32_t>(value);
     switch (field.type) {
@@ -211,6 +231,8 @@ std::string field_text(const Field& field, std::span<const std::byte> record, co
         return ip_protocol(small);
     case Type::kTcpFlags:
         return tcp_flags(small);
+    case Type::kMac:
+        return mac(value_at<MacBytes>(record, field.offset));
     case Type::kHex:
         return fmt::format("{:x}", value);
     case Type::kNetns:

@@ -2,6 +2,7 @@
 // One field of a record as text: the same words in every output.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -16,6 +17,11 @@ namespace culprit {
 /// "10.0.0.1:80", "[2001:db8::1]:80", "-" when the address is unknown; a port of 0 is left out.
 std::string endpoint(const abi_flow& flow, bool local);
 std::string address(const abi_flow& flow, bool local);
+std::string address(std::uint32_t family, const __u8 (&bytes)[ABI_ADDR_BYTES]);
+
+/// "52:54:00:12:34:56"; "-" when all bytes are 0.
+using MacBytes = std::array<std::uint8_t, 8>;
+std::string mac(const MacBytes& bytes);
 
 const char* tcp_state(std::uint32_t state);
 std::string errno_name(std::uint32_t error);

@@ -141,6 +141,9 @@ bool put_field(std::span<std::byte> record, const Field& field, const Json& from
         return put_owner(record, field, from);
     case Type::kText:
         return put_text(record, field.offset, field.size, from.get<std::string>());
+    case Type::kAddress:
+        return address_bytes(from.get<std::string>(),
+                             reinterpret_cast<__u8*>(record.data()) + field.offset);
     case Type::kHistogram:
     case Type::kStack:
         if (from.size() * 8 > field.size)
@@ -179,7 +182,7 @@ void record_to_json(const Kind& kind, std::span<const std::byte> record, const N
             into[field.name] = number_at(record, field.offset, field.size);
         } else {
             std::string text = field_text(field, record, names);
-            into[field.type == Type::kDevice ? "device" : field.name] =
+            into[field.name == std::string_view("ifindex") ? "device" : field.name] =
                 text == "-" ? Json(nullptr) : Json(std::move(text));
         }
     }
@@ -194,6 +197,8 @@ void record_to_raw_json(const Kind& kind, std::span<const std::byte> record, Jso
             member = raw_owner(value_at<abi_owner>(record, field.offset));
         else if (field.type == Type::kHistogram || field.type == Type::kStack)
             member = words_json(record, field);
+        else if (field.type == Type::kAddress)
+            member = address_text(reinterpret_cast<const __u8*>(record.data()) + field.offset);
         else if (field.type == Type::kText)
             member = safe_text(
                 {reinterpret_cast<const char*>(record.data()) + field.offset, field.size});

@@ -355,6 +355,10 @@ void Capture::take_totals(std::uint64_t now_ns, const RecordSink& sink) {
             one.totals->take(ObjectMaps(one.object.get()), now_ns, sink);
 }
 
+bool Capture::reads_netns(std::uint32_t netns) const {
+    return x_impl->readers.look_into(netns);
+}
+
 bool Capture::has_readers() const {
     return !x_impl->readers.empty();
 }

@@ -3,6 +3,7 @@
 // run and why.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -34,8 +35,8 @@ struct SignalStatus {
     std::vector<std::string> gains; // what this kernel's variant of the hooks brings
     std::vector<std::string> why;   // what is missing and what is lost by that; empty when on
 
-    /// It has hooks, and they work.
-    bool is_watching() const { return state != State::kOff && !hooks.empty(); }
+    /// Some of its hooks work.
+    bool is_watching() const { return std::ranges::any_of(hooks, &HookStatus::attached); }
 };
 
 /// Sums over all CPUs.
@@ -85,6 +86,8 @@ public:
     /// Readers see what the totals brought, then find what is in the whole host, and in the
     /// namespace this thread is in. A reader that cannot read says so in its signal's status.
     bool has_readers() const;
+    /// False: nothing is read there, so it is no use to go there.
+    bool reads_netns(std::uint32_t netns) const;
     void show_readers(std::span<const std::byte> record, const Names& names);
     void read_host(std::uint64_t now_ns, const RecordSink& sink);
     void read_netns(std::uint32_t netns, std::uint64_t now_ns, const RecordSink& sink);

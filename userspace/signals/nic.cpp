@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Devices: refused and hung transmissions, and receive polls that used their whole budget.
+// Devices: refused and hung transmissions, XDP programs that fail, and receive polls that used
+// their whole budget.
 #include <cstring>
 #include <map>
 #include <utility>
@@ -37,12 +38,16 @@ constexpr Field kTotalFields[] = {
                   "receive polls that used their whole budget"),
     CULPRIT_FIELD(nic_total, polls, Type::kNumber, "receive polls"),
     CULPRIT_FIELD(nic_total, packets, Type::kNumber, "packets they took"),
+    CULPRIT_FIELD(nic_total, xdp_exceptions, Type::kNumber,
+                  "packets lost because an XDP program failed"),
+    CULPRIT_FIELD(nic_total, xdp_program, Type::kNumber, "id of the program that failed"),
 };
 constexpr Part kTotalKey[] = {CULPRIT_PART(nic_total, netns), CULPRIT_PART(nic_total, ifindex)};
 constexpr Part kTotalSums[] = {
-    CULPRIT_PART(nic_total, refused),  CULPRIT_PART(nic_total, busy),
-    CULPRIT_PART(nic_total, timeouts), CULPRIT_PART(nic_total, polls_full),
-    CULPRIT_PART(nic_total, polls),    CULPRIT_PART(nic_total, packets),
+    CULPRIT_PART(nic_total, refused),        CULPRIT_PART(nic_total, busy),
+    CULPRIT_PART(nic_total, timeouts),       CULPRIT_PART(nic_total, polls_full),
+    CULPRIT_PART(nic_total, polls),          CULPRIT_PART(nic_total, packets),
+    CULPRIT_PART(nic_total, xdp_exceptions),
 };
 
 constexpr Kind kNic = {ABI_NIC,           "nic", "transmissions that did not happen",
@@ -58,6 +63,7 @@ constexpr Hook kHooks[] = {
     {"net_dev_xmit", "nic_xmit", true, ""},
     {"net_dev_xmit_timeout", "nic_timeout", false, "hung transmit queues are not seen"},
     {"napi_poll", "nic_poll", false, "receive polls are not counted"},
+    {"xdp_exception", "nic_xdp", false, "XDP programs that fail are not seen"},
 };
 
 class NicTotals : public Totals {
@@ -94,8 +100,11 @@ private:
         total.busy = now.busy - seen.busy;
         total.timeouts = now.timeouts - seen.timeouts;
         total.polls_full = now.polls_full - seen.polls_full;
+        total.xdp_exceptions = now.xdp_exceptions - seen.xdp_exceptions;
+        total.xdp_program = static_cast<std::uint32_t>(now.xdp_program);
         seen = now;
-        if (total.refused || total.busy || total.timeouts || total.polls_full)
+        if (total.refused || total.busy || total.timeouts || total.polls_full ||
+            total.xdp_exceptions)
             sink(bytes_of(total));
     }
 

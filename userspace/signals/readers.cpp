@@ -32,7 +32,7 @@ void Readers::read_host(std::uint64_t now_ns, const RecordSink& sink,
 
 void Readers::read_netns(std::uint32_t netns, std::uint64_t now_ns, const RecordSink& sink,
                          std::vector<SignalStatus>& status) {
-    if (x_only && x_only != netns)
+    if (!look_into(netns))
         return;
     for (const One& one : x_all)
         note(one.reader->read_netns(netns, now_ns, sink), status[one.status]);

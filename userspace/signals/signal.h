@@ -41,6 +41,8 @@ enum class Type {
     kDevice,    // u32 ifindex; the u32 before it is the namespace
     kHistogram, // u64[size / 8], slot i counts values below 2^i us
     kStack,     // u64[size / 8] kernel addresses, innermost first, up to the first 0
+    kAddress,   // u8[16] as in abi_flow; the u32 before it is the family
+    kMac,       // u8[8]: a link-layer address of six bytes, filled up with 0
 };
 
 /// One member of a record. Everything about it that anything outside the signal needs to know.
