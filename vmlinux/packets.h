@@ -23,6 +23,7 @@ struct dst_entry {
 struct sk_buff {
 	struct net_device *dev;
 	struct sock *sk;
+	u64 tstamp;
 	void (*destructor)(struct sk_buff *skb);
 	char cb[48];
 	unsigned int len;

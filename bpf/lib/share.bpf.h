@@ -7,6 +7,7 @@
 #include "qdisc.h"
 
 #define SHARES_MAX 4096
+#define LONGEST_WAIT_NS 60000000000ULL /* more is no time of that clock */
 
 /* (queue, owner or flow) -> its part of the queue. Inserted at dequeue, deleted by userspace at
  * each tick. Full: added to the rest of its queue, which is inserted with the queue and stays.
@@ -48,6 +49,23 @@ static __always_inline void rest_of(struct qdisc_share_key *rest, const struct q
 	rest->ifindex = queue->ifindex;
 	rest->handle = queue->handle;
 	rest->parent = queue->parent;
+}
+
+/* How long ago TCP handed a packet over, for one that was not timed: a qdisc may have cut it out of
+ * a large one (tbf). TCP leaves the time in the packet (net/ipv4/tcp_output.c:
+ * __tcp_transmit_skb()), on the clock of bpf_ktime_get_ns(); 0 when it did not. */
+static __always_inline __u64 wait_by_tcp(const struct sk_buff *skb, const struct sock *sk)
+{
+	__u64 sent = skb->tstamp, now;
+	__u8 state;
+
+	if (!sk || !sent)
+		return 0;
+	state = sk->__sk_common.skc_state;
+	if (state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV || sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	now = bpf_ktime_get_ns();
+	return now > sent && now - sent < LONGEST_WAIT_NS ? now - sent : 0;
 }
 
 /* One that stands for so many, 0 for none but itself; waited so long, 0 when it was not timed. */

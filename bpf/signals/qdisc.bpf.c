@@ -189,10 +189,10 @@ static __always_inline void look_at(const struct Qdisc *qdisc, const struct netd
 				    const struct sk_buff *skb, __u64 since, __u32 stands_for)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_QDISC);
-	__u64 sojourn = since ? bpf_ktime_get_boot_ns() - since : 0, interval;
 	struct net_device *dev = txq->dev;
 	/* before the paths part: the verifier pays for each load of a pointer on each path */
 	struct sock *sk = sock_of_skb(skb);
+	__u64 sojourn = since ? bpf_ktime_get_boot_ns() - since : wait_by_tcp(skb, sk), interval;
 	struct qdisc_key key = { .handle = qdisc->handle, .parent = qdisc->parent };
 	struct qdisc_value *value;
 	struct net *net;

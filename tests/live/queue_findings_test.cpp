@@ -116,7 +116,7 @@ TEST_CASE("a flood of datagrams both overflows a queue and makes its neighbour w
           "[queue_findings_test]") {
     const WiredNs ns;
     const Server echo(ns.b, "ct-echo", Serve::kEcho, ns.b.v4);
-    shape(ns.a, "tbf rate 2mbit burst 5kb limit 100kb");
+    shape(ns.a, "tbf rate 2mbit burst 5kb limit 60kb");
     const Child hog(ns.a.path(), "ct-flood", [&](const Tell&) { return flood(ns.b.v4); });
     const Child shop(ns.a.path(), "ct-shop",
                      [&](const Tell&) { return talk(ns.b.v4, echo.port()); });
@@ -244,8 +244,9 @@ TEST_CASE("a paced sender below the rate, and a burst now and then, are healthy"
         return 0;
     });
     const Child bursts(ns.a.path(), "ct-bursts", [&](const Tell&) {
+        const UniqueFd fd = connect_to(ns.b.v4, sink.port());
         for (;;) {
-            send_udp(ns.b.v4, kNobody, 30, 1000);
+            send_bytes(fd.get(), 30000);
             pause_ms(500);
         }
         return 0;
