@@ -100,6 +100,8 @@ static __always_inline void sample(void *ctx, struct abi_ledger *ledger, const s
 				   struct sock *sk, const struct drop_key *key,
 				   struct drop_value *value)
 {
+	/* before the paths part: the verifier pays for each load of a pointer on each path */
+	const struct net_device *dev = skb->dev;
 	struct drop_event event = {};
 	struct packet packet = {};
 
@@ -110,7 +112,6 @@ static __always_inline void sample(void *ctx, struct abi_ledger *ledger, const s
 	}
 	event.flow.netns = key->netns;
 	event.flow.ifindex = key->ifindex;
-	/* before the paths part: the verifier pays for each load of a pointer on each path */
 	if (!sk && !key->ifindex && key->netns)
 		owner_from_current(&event.owner, ABI_OWNER_READER); /* netns_of_reader() */
 	else
@@ -132,7 +133,7 @@ static __always_inline void sample(void *ctx, struct abi_ledger *ledger, const s
 	event.icmp_code = packet.icmp_code;
 	event.path = path_of(skb);
 	event.vlan = skb->vlan_proto ? skb->vlan_tci & VLAN_ID_MASK : 0;
-	event.tagged = event.vlan || came_tagged(skb);
+	event.tagged = event.vlan || came_tagged(skb, dev);
 	if (wanted(ABI_DROP))
 		record_put(ledger, &event.head, ABI_DROP, sizeof(event));
 	else
