@@ -61,7 +61,7 @@ struct sockaddr_start {
 
 struct syscall {
 	struct task_struct *task;
-	struct files_struct *files; /* loaded before the paths part, see sample() of drop */
+	struct files_struct *files; /* loaded before the paths part: costly to verify */
 	__u64 number;
 	__u64 fd, second, address; /* arguments: first, second, the fifth */
 };
