@@ -171,9 +171,9 @@ static __always_inline void flow_from_skb(struct abi_flow *flow, struct packet *
 
 /* skb->dev shares its memory with other things while a packet sits in a socket's queue: what does
  * not lead to a namespace is no device. */
-static __always_inline void device_of_skb(const struct sk_buff *skb, __u32 *netns, __u32 *ifindex)
+static __always_inline void place_of_device(const struct net_device *dev, __u32 *netns,
+					    __u32 *ifindex)
 {
-	struct net_device *dev = skb->dev;
 	struct net *net;
 	__u32 inum;
 
@@ -187,6 +187,11 @@ static __always_inline void device_of_skb(const struct sk_buff *skb, __u32 *netn
 		return;
 	*netns = inum;
 	*ifindex = dev->ifindex;
+}
+
+static __always_inline void device_of_skb(const struct sk_buff *skb, __u32 *netns, __u32 *ifindex)
+{
+	place_of_device(skb->dev, netns, ifindex);
 }
 
 /* The packet's socket. While the packet is a fragment some kernels keep a number in skb->sk; only a

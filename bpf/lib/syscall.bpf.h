@@ -61,6 +61,7 @@ struct sockaddr_start {
 
 struct syscall {
 	struct task_struct *task;
+	struct files_struct *files; /* loaded before the paths part: costly to verify */
 	__u64 number;
 	__u64 fd, second, address; /* arguments: first, second, the fifth */
 };
@@ -79,6 +80,7 @@ static __always_inline bool syscall_of_current(struct syscall *call)
 		return false;
 	regs = (void *)bpf_task_pt_regs(task);
 	call->task = task;
+	call->files = task->files;
 	if (bpf_core_field_exists(struct pt_regs___on_x86, orig_ax)) {
 		struct pt_regs___on_x86 *x86 = regs;
 
@@ -101,8 +103,7 @@ static __always_inline bool syscall_of_current(struct syscall *call)
  * pointers has no type to follow, so this needs probe reads; another thread may have closed it. */
 static __always_inline struct file *syscall_file(const struct syscall *call)
 {
-	struct files_struct *files = call->task->files;
-	struct fdtable *table = files ? files->fdt : NULL;
+	struct fdtable *table = call->files ? call->files->fdt : NULL;
 	struct file *file = NULL;
 
 	if (!config.probe_reads || !table || (__u32)call->fd >= table->max_fds)

@@ -11,15 +11,13 @@
 /* The kernel takes the tag off and makes the packet another host's (net/core/dev.c:
  * __netif_receive_skb_core()); before 6.2 the id stays readable. What is left to see is the
  * contradiction: the frame is for this device's own address, or for a group, and yet another
- * host's. */
-static __always_inline bool came_tagged(const struct sk_buff *skb)
+ * host's. `dev` is skb->dev. */
+static __always_inline bool came_tagged(const struct sk_buff *skb, const struct net_device *dev)
 {
 	__u64 to = 0, own = 0;
-	const struct net_device *dev;
 
 	if (!config.probe_reads || BPF_CORE_READ_BITFIELD(skb, pkt_type) != PACKET_OTHERHOST)
 		return false;
-	dev = skb->dev;
 	if (!dev || skb->mac_header + ETH_HLEN != skb->network_header)
 		return false;
 	bpf_probe_read_kernel(&to, ETH_ALEN, skb->head + skb->mac_header);

@@ -96,10 +96,19 @@ static __always_inline void send_stack(void *ctx, const struct drop_event *event
 	record_send(record, sizeof(*record));
 }
 
-static __always_inline void sample(void *ctx, struct abi_ledger *ledger, const struct sk_buff *skb,
-				   struct sock *sk, const struct drop_key *key,
+/* The verifier pays for each load of a pointer on each path, so they come before the paths part. */
+struct dropped {
+	const struct sk_buff *skb;
+	const struct net_device *dev;
+	struct sock *sk;
+};
+
+static __always_inline void sample(void *ctx, struct abi_ledger *ledger,
+				   const struct dropped *dropped, const struct drop_key *key,
 				   struct drop_value *value)
 {
+	const struct sk_buff *skb = dropped->skb;
+	struct sock *sk = dropped->sk;
 	struct drop_event event = {};
 	struct packet packet = {};
 
@@ -110,7 +119,6 @@ static __always_inline void sample(void *ctx, struct abi_ledger *ledger, const s
 	}
 	event.flow.netns = key->netns;
 	event.flow.ifindex = key->ifindex;
-	/* before the paths part: the verifier pays for each load of a pointer on each path */
 	if (!sk && !key->ifindex && key->netns)
 		owner_from_current(&event.owner, ABI_OWNER_READER); /* netns_of_reader() */
 	else
@@ -132,7 +140,7 @@ static __always_inline void sample(void *ctx, struct abi_ledger *ledger, const s
 	event.icmp_code = packet.icmp_code;
 	event.path = path_of(skb);
 	event.vlan = skb->vlan_proto ? skb->vlan_tci & VLAN_ID_MASK : 0;
-	event.tagged = event.vlan || came_tagged(skb);
+	event.tagged = event.vlan || came_tagged(skb, dropped->dev);
 	if (wanted(ABI_DROP))
 		record_put(ledger, &event.head, ABI_DROP, sizeof(event));
 	else
@@ -149,7 +157,7 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 	struct abi_ledger *ledger = ledger_of(ABI_DROP);
 	struct drop_key key = { .location = (__u64)location };
 	/* the socket the packet belonged to (sent by us), or the one it was for (since 6.11) */
-	struct sock *sk = sock_of_skb(skb);
+	struct dropped dropped = { .skb = skb, .dev = skb->dev, .sk = sock_of_skb(skb) };
 	struct drop_value *value;
 
 	if (!ledger)
@@ -158,10 +166,11 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 	if (config.args[HOOK_KFREE] > 2)
 		key.reason = (__u32)ctx[2];
 	if (config.args[HOOK_KFREE] > 3 && ctx[3])
-		sk = (struct sock *)ctx[3];
-	device_of_skb(skb, &key.netns, &key.ifindex);
+		dropped.sk = (struct sock *)ctx[3];
+	place_of_device(dropped.dev, &key.netns, &key.ifindex);
 	if (!key.netns)
-		key.netns = sk ? netns_of_common(&sk->__sk_common) : netns_of_reader();
+		key.netns =
+			dropped.sk ? netns_of_common(&dropped.sk->__sk_common) : netns_of_reader();
 	if (!place_matches(key.netns, key.ifindex)) {
 		count_one(&ledger->filtered);
 		return 0;
@@ -174,7 +183,7 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 	count_one(&value->packets);
 	__sync_fetch_and_add(&value->bytes, skb->len);
 	if (wanted(ABI_DROP) || wanted(ABI_DROP_STACK))
-		sample(ctx, ledger, skb, sk, &key, value);
+		sample(ctx, ledger, &dropped, &key, value);
 	else
 		count_one(&ledger->limited);
 	return 0;

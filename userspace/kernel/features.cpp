@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reads BTF once, keeps the few facts wanted from it and lets it go again: it is megabytes.
+// Reads BTF once and finds the few facts wanted from it in one pass.
 #include "kernel/features.h"
 
 #include <bpf/btf.h>
@@ -9,9 +9,9 @@
 
 #include <array>
 #include <fstream>
-#include <memory>
 #include <string_view>
 
+#include "kernel/core_types.h"
 #include "util/text.h"
 #include "util/unique_fd.h"
 
@@ -19,35 +19,40 @@ namespace culprit {
 
 namespace {
 
-struct BtfFree {
-    void operator()(btf* b) const { btf__free(b); }
-};
-
 /// What is wanted of the BTF, found in one pass: it has 100 000 types and more, and a look-up by
 /// name reads them all.
 struct Found {
     std::map<std::string, __u32> tracepoints; // of the typedef btf_trace_X
-    std::set<std::string> functions;          // iterators, and the helper they need
+    std::map<std::string, __u32> functions;   // iterators, and the helper they need
 };
 
 /// btf_trace_X is a typedef of a pointer to a function whose first parameter is the probe's private
 /// data.
-std::uint32_t count_args(const btf* btf, const Found& found, const std::string& hook) {
-    const auto id = found.tracepoints.find(hook);
-    const btf_type* type =
-        id == found.tracepoints.end() ? nullptr : btf__type_by_id(btf, id->second);
+std::uint32_t count_args(const btf* btf, __u32 id) {
+    const btf_type* type = id ? btf__type_by_id(btf, id) : nullptr;
     const btf_type* pointer = type ? btf__type_by_id(btf, type->type) : nullptr;
     const btf_type* proto =
         pointer && btf_is_ptr(pointer) ? btf__type_by_id(btf, pointer->type) : nullptr;
     return proto && btf_is_func_proto(proto) && btf_vlen(proto) ? btf_vlen(proto) - 1U : 0;
 }
 
+bool is_walk(const std::string& hook) {
+    return hook.starts_with("iter/");
+}
+
+/// 0 when there is none. An iterator is the function its programs look like.
+__u32 type_of(const Found& found, const std::string& hook) {
+    const auto& types = is_walk(hook) ? found.functions : found.tracepoints;
+    const auto it =
+        types.find(is_walk(hook) ? "bpf_iter_" + hook.substr(hook.find('/') + 1) : hook);
+    return it == types.end() ? 0 : it->second;
+}
+
 /// An iterator has one argument, its context. The one over file tables is older than the helper
 /// that makes it useful.
 bool has_iterator(const Found& found, const std::string& hook) {
-    const std::string name = hook.substr(hook.find('/') + 1);
-    return found.functions.contains("bpf_iter_" + name) &&
-           (name != "task_file" || found.functions.contains("bpf_sock_from_file"));
+    return type_of(found, hook) &&
+           (hook != "iter/task_file" || found.functions.contains("bpf_sock_from_file"));
 }
 
 /// The kernel's names carry the enum's prefix: SKB_DROP_REASON_NO_SOCKET, QDISC_DROP_OVERLIMIT,
@@ -85,7 +90,7 @@ Found read_types(const btf* btf, Features& features) {
         else if (is_enum && name == "sk_rst_reason")
             read_enum(btf, type, features.reset_reasons);
         else if (is_function && (name.starts_with("bpf_iter_") || name == "bpf_sock_from_file"))
-            found.functions.emplace(name);
+            found.functions.emplace(name, id);
         else if (!is_function && name.starts_with(kTrace))
             found.tracepoints.emplace(name.substr(kTrace.size()), id);
     }
@@ -159,19 +164,23 @@ Features read_features(const std::vector<std::string>& wanted,
     features.lockdown = read_lockdown();
     features.has_symbols = symbols_visible();
     read_capabilities(features);
-    const std::unique_ptr<btf, BtfFree> btf(btf__load_vmlinux_btf());
+    features.kernel_btf = Btf(btf__load_vmlinux_btf());
+    const struct btf* btf = features.kernel_btf.get();
     if (!btf) {
         features.btf_error =
             sys_error(errno, "load the kernel's BTF (/sys/kernel/btf/vmlinux)").what;
         return features;
     }
     features.has_btf = true;
-    const Found found = read_types(btf.get(), features);
+    const Found found = read_types(btf, features);
     for (const std::string& hook : wanted) {
-        const std::uint32_t args = hook.starts_with("iter/") ? has_iterator(found, hook)
-                                                             : count_args(btf.get(), found, hook);
-        if (args && !hidden.contains(hook))
-            features.hooks[hook] = args;
+        const __u32 type = type_of(found, hook);
+        const std::uint32_t args =
+            is_walk(hook) ? has_iterator(found, hook) : count_args(btf, type);
+        if (!args || hidden.contains(hook))
+            continue;
+        features.hooks[hook] = args;
+        features.hook_types[hook] = type;
     }
     return features;
 }

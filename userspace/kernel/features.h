@@ -5,24 +5,29 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "util/result.h"
 
+struct btf;
+
 namespace culprit {
 
 struct Features {
     std::string release; // uname -r
     bool has_btf = false;
-    std::string btf_error; // why not
+    std::string btf_error;                 // why not
+    std::shared_ptr<const btf> kernel_btf; // megabytes: until the programs are loaded
     std::string
         lockdown; // "none", "integrity", "confidentiality"; "unknown" when securityfs is not there
     bool has_symbols = false; // /proc/kallsyms shows addresses
     std::map<std::string, std::uint32_t>
         hooks; // tracepoint -> number of arguments, from btf_trace_*; "iter/NAME" -> 1
-    std::map<std::string, int> capabilities; // "CAP_BPF" -> 1 effective, 0 not
+    std::map<std::string, std::uint32_t> hook_types; // hook -> id of its type in the BTF
+    std::map<std::string, int> capabilities;         // "CAP_BPF" -> 1 effective, 0 not
     std::map<std::uint32_t, std::string>
         drop_reasons; // all *_drop_reason enums, subsystem ones included
     std::map<std::uint32_t, std::string> reset_reasons;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One bpf_object per signal; the ring, the ledger and the owners are shared by reusing the first
-// one's maps.
+// One BPF object per signal: attached, polled and read.
 #include "signals/capture.h"
 
 #include <bpf/bpf.h>
@@ -10,13 +9,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <thread>
 
 #include <fmt/format.h>
 
 #include "signals/all.h"
 #include "signals/bpf_log.h"
 #include "signals/iterator.h"
+#include "signals/loader.h"
 #include "signals/object_maps.h"
 #include "signals/readers.h"
 #include "util/log.h"
@@ -26,31 +25,12 @@ namespace culprit {
 
 namespace {
 
-struct ObjectClose {
-    void operator()(bpf_object* o) const { bpf_object__close(o); }
-};
 struct RingFree {
     void operator()(ring_buffer* r) const { ring_buffer__free(r); }
 };
-using Object = std::unique_ptr<bpf_object, ObjectClose>;
 
 constexpr std::size_t kPollMax = Capture::kPollMax;
 constexpr std::uint64_t kLookNs = 200'000'000;
-constexpr const char* kShared[] = {"events",    "ledgers", "owners",
-                                   "listeners", "servers", "datagram_owners"};
-
-std::string why_not_loaded(int error, const Features& features) {
-    if (error == -EPERM &&
-        !(features.capabilities.contains("CAP_BPF") && features.capabilities.at("CAP_BPF")))
-        return "loading needs CAP_BPF and CAP_PERFMON: run as root or with these capabilities";
-    if (error == -EPERM)
-        return "the kernel refused to load it (EPERM): a lockdown or security module is in the way";
-    return sys_error(error, "the kernel refused to load it").what + " (see --debug)";
-}
-
-bool runs(std::string_view hook, const CaptureOptions& options) {
-    return is_iterator(hook) || !options.iterators_only;
-}
 
 struct Loaded {
     const Signal* signal = nullptr;
@@ -61,13 +41,6 @@ struct Loaded {
     std::unique_ptr<Totals> totals;
 };
 
-/// A signal on its way: planned, then loaded, then attached.
-struct Loading {
-    SignalStatus status;
-    Loaded loaded;
-    Result<void> done;
-};
-
 } // namespace
 
 struct Capture::Impl {
@@ -75,7 +48,6 @@ struct Capture::Impl {
     Readers readers;
     std::vector<Object> retired; // loaded but not attached: may own a shared map
     std::vector<SignalStatus> all_status;
-    std::map<std::string, int> shared; // map name -> fd, owned by the object that made it
     std::unique_ptr<ring_buffer, RingFree> ring;
     const RecordSink* sink = nullptr;
     std::uint64_t rejected = 0;
@@ -83,13 +55,9 @@ struct Capture::Impl {
     std::uint64_t looked_ns = 0; // when the totals last looked
 
     static int on_sample(void* self, void* data, std::size_t size);
-    void load_all(std::vector<Loading>& all, const Features&, const CaptureOptions&);
-    Result<void> load(Loaded& into, const Features&, const CaptureOptions&,
-                      const SignalStatus&) const;
     Result<void> attach(Loaded& into, SignalStatus& status, const CaptureOptions&);
-    void share_maps(bpf_object* object) const;
-    void remember_shared(bpf_object* object);
-    void open_ring();
+    void take(Loading& one, const CaptureOptions&);
+    void open_ring(const SharedMaps& shared);
     void look();
 };
 
@@ -101,54 +69,6 @@ int Capture::Impl::on_sample(void* self, void* data, std::size_t size) {
     else
         impl->rejected++;
     return ++impl->taken < kPollMax ? 0 : -EINTR; // a storm must not keep us from the clock
-}
-
-void Capture::Impl::share_maps(bpf_object* object) const {
-    for (const auto& [name, fd] : shared)
-        if (bpf_map* map = bpf_object__find_map_by_name(object, name.c_str()))
-            bpf_map__reuse_fd(map, fd);
-}
-
-void Capture::Impl::remember_shared(bpf_object* object) {
-    for (const char* name : kShared)
-        if (const bpf_map* map = bpf_object__find_map_by_name(object, name))
-            shared.try_emplace(name, bpf_map__fd(map));
-}
-
-Result<void> Capture::Impl::load(Loaded& into, const Features& features,
-                                 const CaptureOptions& options, const SignalStatus& status) const {
-    const std::span<const std::byte> elf = into.signal->elf();
-    LIBBPF_OPTS(bpf_object_open_opts, open, .object_name = into.signal->name);
-    into.object.reset(bpf_object__open_mem(elf.data(), elf.size(), &open));
-    if (!into.object)
-        return std::unexpected(sys_error(errno, "open the BPF object"));
-    bpf_object* object = into.object.get();
-    abi_config config = options.config;
-    config.probe_reads = features.may_read_packets();
-    config.tick_ns = tick_ns();
-    config.holders = options.iterators_only;
-    config.self = static_cast<__u32>(::getpid());
-    for (const std::uint32_t kind : options.kinds)
-        config.kinds |= 1ULL << kind;
-    for (std::size_t i = 0; i < status.hooks.size(); i++) {
-        config.args[i] = status.hooks[i].arguments;
-        if (bpf_program* program =
-                bpf_object__find_program_by_name(object, into.signal->hooks[i].program))
-            bpf_program__set_autoload(program, config.args[i] != 0 &&
-                                                   runs(into.signal->hooks[i].tracepoint, options));
-    }
-    bpf_map* constants = bpf_object__find_map_by_name(object, ".rodata.config");
-    if (!constants || bpf_map__set_initial_value(constants, &config, sizeof(config)))
-        return fail(Code::kFailed, "the BPF object has no constants of the expected size");
-    share_maps(object);
-    size_maps(object, options.iterators_only);
-    const std::uint64_t began = boot_now_ns();
-    if (const int error = bpf_object__load(object))
-        return fail(error == -EPERM ? Code::kDenied : Code::kFailed,
-                    why_not_loaded(error, features));
-    log(Level::kDebug, fmt::format("signal {} loaded in {:.1f} ms", into.signal->name,
-                                   static_cast<double>(boot_now_ns() - began) / 1e6));
-    return {};
 }
 
 namespace {
@@ -177,7 +97,7 @@ Result<void> attach_walk(Loaded& into, const Hook& hook, bpf_program* program) {
 }
 
 Result<void> attach_hook(Loaded& into, const Hook& hook, bpf_program* program) {
-    Link link(bpf_program__attach(program));
+    Link link(bpf_program__attach_trace(program));
     if (!link)
         return std::unexpected(sys_error(errno, std::string("attach to ") + hook.tracepoint));
     into.links.push_back(std::move(link));
@@ -206,28 +126,7 @@ Result<void> Capture::Impl::attach(Loaded& into, SignalStatus& status,
     return {};
 }
 
-/// The first object that loads makes the shared maps; the others then load side by side, since most
-/// of the time goes into reading BTF and into the verifier.
-void Capture::Impl::load_all(std::vector<Loading>& all, const Features& features,
-                             const CaptureOptions& options) {
-    std::vector<std::thread> threads;
-    for (Loading& one : all) {
-        if (one.status.state == State::kOff || !one.loaded.signal->elf)
-            continue;
-        const auto work = [&] { one.done = load(one.loaded, features, options, one.status); };
-        if (!shared.empty()) {
-            threads.emplace_back(work);
-            continue;
-        }
-        work();
-        if (one.done)
-            remember_shared(one.loaded.object.get());
-    }
-    for (std::thread& thread : threads)
-        thread.join();
-}
-
-void Capture::Impl::open_ring() {
+void Capture::Impl::open_ring(const SharedMaps& shared) {
     const auto events = shared.find("events");
     if (events == shared.end() || loaded.empty())
         return;
@@ -248,50 +147,60 @@ std::uint64_t Capture::rejected() const {
     return x_impl->rejected;
 }
 
-void Capture::start(const Features& features, const CaptureOptions& options) {
-    send_bpf_messages_to_log();
-    if (options.config.filters & ABI_FILTER_NETNS)
-        x_impl->readers.look_only_in(options.config.netns);
+namespace {
+
+std::vector<Loading> plan_all(const Features& features, const CaptureOptions& options) {
     std::vector<Loading> all;
     for (const Signal* signal : all_signals()) {
         const bool asked = std::ranges::any_of(
             signal->kinds, [&](const Kind* kind) { return options.kinds.contains(kind->id); });
         const bool owners = signal == all_signals().front() && !options.iterators_only;
-        if (!asked && !owners)
-            continue;
-        Loading& one = all.emplace_back();
-        one.status = plan_signal(*signal, features, options.iterators_only);
-        one.loaded.signal = signal;
+        if (asked || owners)
+            all.push_back({.signal = signal,
+                           .status = plan_signal(*signal, features, options.iterators_only)});
     }
-    x_impl->load_all(all, features, options);
+    return all;
+}
+
+} // namespace
+
+/// What was loaded becomes part of the capture, or its status says why it does not.
+void Capture::Impl::take(Loading& one, const CaptureOptions& options) {
+    if (!one.is_wanted())
+        return;
+    Loaded now{.signal = one.signal, .object = std::move(one.object)};
+    if (one.done && one.signal->totals) {
+        now.totals = one.signal->totals();
+        now.totals->take(ObjectMaps(now.object.get()), 0, [](std::span<const std::byte>) {});
+    }
+    if (one.done)
+        one.done = attach(now, one.status, options);
+    if (one.done) {
+        loaded.push_back(std::move(now));
+        return;
+    }
+    one.status.state = State::kOff;
+    one.status.why.insert(one.status.why.begin(),
+                          one.done.error().what); // the reason that counts first
+    for (HookStatus& hook : one.status.hooks)
+        hook.attached = false;
+    retired.push_back(std::move(now.object));
+}
+
+void Capture::start(Features& features, const CaptureOptions& options) {
+    send_bpf_messages_to_log();
+    if (options.config.filters & ABI_FILTER_NETNS)
+        x_impl->readers.look_only_in(options.config.netns);
+    std::vector<Loading> all = plan_all(features, options);
+    const SharedMaps shared = load_objects(all, features, options);
+    features.kernel_btf.reset();
     for (Loading& one : all) {
-        SignalStatus& status = one.status;
-        if (const auto reader = one.loaded.signal->reader; reader && !options.iterators_only)
+        if (const auto reader = one.signal->reader; reader && !options.iterators_only)
             x_impl->readers.add(reader(), x_impl->all_status.size());
-        if (!one.loaded.signal->elf) {
-            x_impl->all_status.push_back(std::move(status));
-            continue;
-        }
-        if (status.state != State::kOff && one.done && one.loaded.signal->totals) {
-            one.loaded.totals = one.loaded.signal->totals();
-            one.loaded.totals->take(ObjectMaps(one.loaded.object.get()), 0,
-                                    [](std::span<const std::byte>) {});
-        }
-        if (status.state != State::kOff && one.done)
-            one.done = x_impl->attach(one.loaded, status, options);
-        if (!one.done) {
-            status.state = State::kOff;
-            status.why.insert(status.why.begin(),
-                              one.done.error().what); // the reason that counts first
-            for (HookStatus& hook : status.hooks)
-                hook.attached = false;
-            x_impl->retired.push_back(std::move(one.loaded.object));
-        } else if (status.state != State::kOff) {
-            x_impl->loaded.push_back(std::move(one.loaded));
-        }
-        x_impl->all_status.push_back(std::move(status));
+        x_impl->take(one, options);
+        x_impl->all_status.push_back(std::move(one.status));
     }
-    x_impl->open_ring();
+    x_impl->open_ring(shared);
 }
 
 void Capture::Impl::look() {

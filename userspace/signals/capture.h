@@ -64,8 +64,8 @@ public:
     Capture& operator=(Capture&&) noexcept;
 
     /// Signals that own one of the kinds, plus the one whose hooks know the owners. Never fails as
-    /// a whole: see status().
-    void start(const Features& features, const CaptureOptions& options);
+    /// a whole: see status(). Lets go of the kernel's BTF in `features`.
+    void start(Features& features, const CaptureOptions& options);
     const std::vector<SignalStatus>& status() const;
 
     /// Waits up to timeout_ms for records and hands over at most kPollMax, in place: the bytes are
