@@ -13,9 +13,8 @@ char LICENSE[] SEC("license") = "GPL";
 #define EVENTS_PER_INTERVAL 64
 
 /* struct neighbour pointer -> what waits for it. Inserted with the first packet that waits, begun
- * anew when a queue begins anew, deleted when the address has failed or is known. Full: the least
- * recently used gives way, and a failure has no owner then; there are more only while addresses are
- * scanned. */
+ * anew when a queue begins anew, deleted when the address is known or has failed. Full: the least
+ * recently used gives way, a failure has no owner then; more there are only in address scans. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, WAITING_MAX);
