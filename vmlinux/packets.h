@@ -29,6 +29,7 @@ struct sk_buff {
 	unsigned int len;
 	__be16 protocol;
 	__u8 pkt_type : 3;
+	__u16 transport_header;
 	__u16 network_header;
 	__u16 mac_header;
 	unsigned char *head;
@@ -75,6 +76,8 @@ struct neighbour {
 };
 
 /* queues and devices */
+struct Qdisc;
+
 struct Qdisc_ops {
 	char id[16];
 };
@@ -90,6 +93,7 @@ struct qdisc_skb_head {
 
 struct netdev_queue {
 	struct net_device *dev;
+	struct Qdisc *qdisc_sleeping;
 };
 
 struct Qdisc {

@@ -50,16 +50,18 @@ static __always_inline __u32 use_by_current(const struct sock *sk)
 	return file && (__u64)file_of_call(&use) == file ? use : ABI_OWNER_UNKNOWN;
 }
 
-/* Namespace of the socket the running task reads from, 0 when it does not: for a packet that has
- * neither device nor socket any more, such as one a reader finds to be corrupt (net/ipv4/udp.c:
- * udp_recvmsg()). */
-static __always_inline __u32 netns_of_reader(void)
+/* Namespace of the UDP socket at that port (host order) that the running task reads from, 0 when it
+ * does not: for a datagram that has neither device nor socket any more, such as one a reader finds
+ * to be corrupt (net/ipv4/udp.c: udp_recvmsg()). The port ties it to the socket: softirq frees
+ * packets of others on top of any reader. */
+static __always_inline __u32 netns_of_reader(__u16 port)
 {
 	__u32 use = ABI_OWNER_UNKNOWN, inum;
 	struct file *file = file_of_call(&use);
 	struct sock *sk = use == ABI_OWNER_READER ? socket_behind(file) : NULL;
 
-	if (!sk)
+	if (!sk || !port || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP ||
+	    BPF_CORE_READ(sk, __sk_common.skc_num) != port)
 		return 0;
 	inum = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	return inum < NETNS_INUM_FIRST ? 0 : inum;

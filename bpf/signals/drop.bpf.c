@@ -72,6 +72,19 @@ static __always_inline __u8 protocol_of(const struct sk_buff *skb)
 	return protocol;
 }
 
+/* Where a datagram went to, 0 when it is none. */
+static __always_inline __u16 udp_port_of(const struct sk_buff *skb, __u8 protocol)
+{
+	__u16 offset = skb->transport_header;
+	__be16 port = 0;
+
+	if (protocol != IPPROTO_UDP || !offset || offset == 0xffff)
+		return 0;
+	/* struct udphdr: source, dest */
+	bpf_probe_read_kernel(&port, sizeof(port), skb->head + offset + sizeof(port));
+	return bpf_ntohs(port);
+}
+
 static __always_inline void send_stack(void *ctx, const struct drop_event *event)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_DROP_STACK);
@@ -139,8 +152,8 @@ static __always_inline void sample(void *ctx, struct abi_ledger *ledger,
 	event.icmp_type = packet.icmp_type;
 	event.icmp_code = packet.icmp_code;
 	event.path = path_of(skb);
-	event.vlan = skb->vlan_proto ? skb->vlan_tci & VLAN_ID_MASK : 0;
-	event.tagged = event.vlan || came_tagged(skb, dropped->dev);
+	event.tagged = came_tagged(skb, dropped->dev);
+	event.vlan = event.tagged && skb->vlan_proto ? skb->vlan_tci & VLAN_ID_MASK : 0;
 	if (wanted(ABI_DROP))
 		record_put(ledger, &event.head, ABI_DROP, sizeof(event));
 	else
@@ -167,16 +180,16 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 		key.reason = (__u32)ctx[2];
 	if (config.args[HOOK_KFREE] > 3 && ctx[3])
 		dropped.sk = (struct sock *)ctx[3];
+	key.protocol = protocol_of(skb);
 	place_of_device(dropped.dev, &key.netns, &key.ifindex);
 	if (!key.netns)
-		key.netns =
-			dropped.sk ? netns_of_common(&dropped.sk->__sk_common) : netns_of_reader();
+		key.netns = dropped.sk ? netns_of_common(&dropped.sk->__sk_common)
+				       : netns_of_reader(udp_port_of(skb, key.protocol));
 	if (!place_matches(key.netns, key.ifindex)) {
 		count_one(&ledger->filtered);
 		return 0;
 	}
 	key.ethertype = bpf_ntohs(skb->protocol);
-	key.protocol = protocol_of(skb);
 	value = total_of(ledger, &key);
 	if (!value)
 		return 0;

@@ -36,7 +36,8 @@ static __always_inline bool told_just_now(struct abi_ledger *ledger, const struc
 /* net/sched/sch_generic.c: dev_deactivate_many() resets the queues of a device that stops: inside
  * the system call that takes it down (net/core/dev.c: __dev_close_many() clears START before), or
  * in a kernel thread when its carrier is lost. The hook also fires when queues are reconfigured:
- * START and the carrier are there then. No tracepoint tells of the carrier itself. */
+ * START and the carrier are there then; and when a qdisc is destroyed, which is not attached any
+ * more by then. No tracepoint tells of the carrier itself. */
 SEC("?tp_btf/qdisc_reset")
 int BPF_PROG(link_stop, struct Qdisc *qdisc)
 {
@@ -49,7 +50,7 @@ int BPF_PROG(link_stop, struct Qdisc *qdisc)
 	bool started;
 
 	dev = queue ? queue->dev : NULL;
-	if (!dev || queue != dev->_tx)
+	if (!dev || queue != dev->_tx || queue->qdisc_sleeping != qdisc)
 		return 0;
 	started = dev->state & (1UL << LINK_STATE_START);
 	net = dev->nd_net.net;

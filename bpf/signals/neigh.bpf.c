@@ -13,8 +13,8 @@ char LICENSE[] SEC("license") = "GPL";
 #define EVENTS_PER_INTERVAL 64
 
 /* struct neighbour pointer -> what waits for it. Inserted with the first packet that waits, begun
- * anew when a queue begins anew, deleted when the address has failed. Full: the least recently used
- * gives way, and a failure has no owner then; there are more only while addresses are scanned. */
+ * anew when a queue begins anew, deleted when the address is known or has failed. Full: the least
+ * recently used gives way, a failure has no owner then; more there are only in address scans. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, WAITING_MAX);
@@ -99,6 +99,7 @@ int BPF_PROG(neigh_asked, struct neighbour *n, int rc)
 {
 	struct neigh_waiting *value;
 	struct abi_owner owner = {};
+	__u64 key = (__u64)n;
 	struct sk_buff *skb;
 	struct sock *sk;
 	__u32 qlen;
@@ -107,12 +108,14 @@ int BPF_PROG(neigh_asked, struct neighbour *n, int rc)
 		return 0;
 	qlen = n->arp_queue.qlen;
 	skb = n->arp_queue.prev;
+	if (!qlen)
+		bpf_map_delete_elem(&waiting, &key);
 	if (!qlen || !skb)
 		return 0;
 	sk = sock_of_skb(skb);
 	if (sk)
 		owner_from_sock(&owner, sk, false);
-	value = waiting_of((__u64)n, qlen > 1);
+	value = waiting_of(key, qlen > 1);
 	if (!value)
 		return 0;
 	count_one(&value->packets);
@@ -170,17 +173,19 @@ static __always_inline bool describe(struct neigh_event *event, const struct nei
 SEC("?tp_btf/neigh_timer_handler")
 int BPF_PROG(neigh_failed, struct neighbour *n, int error)
 {
+	struct abi_ledger *ledger = ledger_of(ABI_NEIGH);
 	struct neigh_event event = {};
-	struct abi_ledger *ledger;
+	__u64 key = (__u64)n;
 
+	if (n->nud_state & NUD_LEARNT)
+		bpf_map_delete_elem(&waiting, &key);
 	if (n->nud_state != NUD_FAILED)
 		return 0;
-	ledger = ledger_of(ABI_NEIGH);
 	if (!ledger || !describe(&event, n))
 		return 0;
 	count_one(&ledger->seen);
 	event.type = ABI_NEIGH_FAILED;
-	add_waiting(&event, (__u64)n);
+	add_waiting(&event, key);
 	/* only an entry without a valid address lets packets wait */
 	event.old_state = state_number(event.packets ? NUD_INCOMPLETE : NUD_PROBE);
 	event.new_state = state_number(NUD_FAILED);

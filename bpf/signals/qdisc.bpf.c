@@ -192,15 +192,15 @@ static __always_inline void look_at(const struct Qdisc *qdisc, const struct netd
 	struct net_device *dev = txq->dev;
 	/* before the paths part: the verifier pays for each load of a pointer on each path */
 	struct sock *sk = sock_of_skb(skb);
-	__u64 sojourn = since ? bpf_ktime_get_boot_ns() - since : wait_by_tcp(skb, sk), interval;
+	__u64 now = bpf_ktime_get_boot_ns(), interval;
+	/* clocks of two CPUs may differ by a little */
+	__u64 sojourn = !since ? wait_by_tcp(skb, sk) : now > since ? now - since : 0;
 	struct qdisc_key key = { .handle = qdisc->handle, .parent = qdisc->parent };
 	struct qdisc_value *value;
 	struct net *net;
 
-	if (!ledger || !dev)
-		return;
-	net = dev->nd_net.net;
-	if (!net)
+	net = dev ? dev->nd_net.net : NULL;
+	if (!ledger || !net)
 		return;
 	key.netns = net->ns.inum;
 	key.ifindex = dev->ifindex;

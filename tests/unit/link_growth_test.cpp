@@ -105,11 +105,27 @@ TEST_CASE("a device that is new began with zero, but its birth is no lost carrie
           "[link_growth_test]") {
     Looks looks;
     looks.look({a_link(2)});
-    const auto told = looks.look({a_link(2), a_link(3)});
-    REQUIRE(told.size() == 2);
+    LinkInfo made = a_link(3);
+    made.type = "veth";
+    const auto told = looks.look({a_link(2), made, a_link(4)});
+    REQUIRE(told.size() == 3);
     CHECK(told[1].ifindex == 3);
     CHECK(told[1].rx_packets == 1000);
     CHECK(told[1].carrier_downs == 0);
+    CHECK(told[2].rx_packets == 0); // hardware, moved here with the counts of its life
+}
+
+TEST_CASE("a counter that goes back by itself is no growth", "[link_growth_test]") {
+    Looks looks;
+    LinkInfo link = a_link();
+    link.stats.rx_crc_errors = 100;
+    looks.look({link});
+    link.stats.rx_crc_errors = 40;
+    REQUIRE(looks.look({link}).size() == 1); // told once, for it is quiet
+    link.stats.rx_crc_errors = 45;
+    const auto told = looks.look({link});
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].rx_crc == 5);
 }
 
 TEST_CASE("a device that is removed is told as gone", "[link_growth_test]") {
@@ -127,6 +143,7 @@ TEST_CASE("counters that went back began anew", "[link_growth_test]") {
     LinkInfo link = a_link();
     link.stats.rx_crc_errors = 100;
     looks.look({link});
+    link.stats.rx_packets = 5;
     link.stats.rx_crc_errors = 7;
     CHECK(looks.look({link}).at(0).rx_crc == 7);
 }

@@ -119,3 +119,14 @@ TEST_CASE("what was taken is deleted, the rest of a queue stays in the map",
     CHECK(maps.erased == 1);
     CHECK(maps.put_back == 1);
 }
+
+TEST_CASE("an entry filled by two CPUs is the key's, not the owner's left in it",
+          "[qdisc_totals_test]") {
+    FakeMaps maps;
+    maps.add(process("one", 1), 900, 1000);
+    maps.shares[0].second.owner = process("another", 2);
+    const auto shares = take(maps);
+    REQUIRE(shares.size() == 1);
+    CHECK(shares[0].owner.tgid == 1);
+    CHECK(shares[0].owner.comm[0] == 0);
+}

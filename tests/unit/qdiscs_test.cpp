@@ -142,6 +142,16 @@ TEST_CASE("a qdisc made anew, or new beside others, has counted from zero", "[qd
     CHECK(take(growth, kNetns, {counted(10, 3), other}).at(0).drops == 2);
 }
 
+TEST_CASE("a sum over queues that went back tells of no growth", "[qdiscs_test]") {
+    QdiscGrowth growth;
+    QdiscInfo sum = counted(100, 5);
+    sum.kind = "mq";
+    take(growth, kNetns, {sum});
+    sum.packets = 10;
+    sum.drops = 3;
+    CHECK(take(growth, kNetns, {sum}).empty());
+}
+
 TEST_CASE("a counter of 32 bits may wrap", "[qdiscs_test]") {
     QdiscGrowth growth;
     take(growth, kNetns, {counted(100, 0xfffffffe)});

@@ -100,6 +100,21 @@ TEST_CASE("a UDP socket is told when it refused more than before", "[receivers_t
     CHECK_FALSE(receivers.end(udp_socket(100)));
     CHECK(receivers.end(udp_socket(130))->drops == 30);
     CHECK(receivers.end(udp_socket(5, 8))->drops == 5); // another socket, younger
+    CHECK_FALSE(receivers.end(udp_socket(5, 0)));       // nobody's
+}
+
+TEST_CASE("a UDP socket that connects is the same socket", "[receivers_test]") {
+    Receivers receivers;
+    receivers.begin(udp_socket(100));
+    socket_info connected = udp_socket(100);
+    connected.flow.remote_port = 53;
+    CHECK_FALSE(receivers.end(connected));
+}
+
+TEST_CASE("of a namespace that was not looked at no growth is known", "[receivers_test]") {
+    Receivers receivers;
+    receivers.begin_unseen(kNetns);
+    CHECK_FALSE(receivers.end(udp_socket(100)));
 }
 
 TEST_CASE("a TCP socket is told when its buffer is half full", "[receivers_test]") {

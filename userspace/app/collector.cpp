@@ -125,24 +125,46 @@ void Collector::look(SocketGroups::Look which) {
 }
 
 /// Readers visit all namespaces at the beginning and at the end of a run; in between, in turns, as
-/// many as a small part of the time allows.
-void Collector::ask_readers(bool all, const RecordSink& sink) {
+/// many as a small part of the time allows. Returns how many of a round over all were not visited.
+std::size_t Collector::ask_readers(Round round, const RecordSink& sink) {
     constexpr std::uint64_t kTurnNs = 10'000'000, kAllNs = 2'000'000'000;
     if (!x_capture.has_readers())
-        return;
+        return 0;
+    const bool all = round == Round::kAll;
     const std::uint64_t began = boot_now_ns(), budget = all ? kAllNs : kTurnNs;
     x_capture.read_host(began, sink);
     const auto& places = x_names.netns();
+    std::erase_if(x_rest, [&](const auto& known) { return !places.contains(known.first); });
+    std::size_t left_out = 0;
+    bool denied = false;
     auto next = places.upper_bound(x_asked);
-    for (std::size_t i = 0; i < places.size() && boot_now_ns() - began < budget; i++, next++) {
+    for (std::size_t i = 0; i < places.size(); i++, next++) {
         if (next == places.end())
             next = places.begin();
-        x_asked = next->first;
-        if (!x_capture.reads_netns(x_asked))
+        const bool in_time = boot_now_ns() - began < budget;
+        if (!all && !in_time)
+            break;
+        if (!x_capture.reads_netns(next->first) || (!all && began < x_rest[next->first]))
             continue;
-        (void)visit_netns(next->second,
-                          [&] { x_capture.read_netns(x_asked, boot_now_ns(), sink); });
+        // what is refused once is refused everywhere but at home
+        const bool may = in_time && (!denied || next->first == own_netns());
+        const Result<bool> visited = may ? ask_readers_in(next->second, sink) : false;
+        denied = denied || !visited;
+        left_out += !visited || !*visited;
     }
+    return all ? left_out : 0;
+}
+
+/// One that takes long, for it has many devices or rules, is given a rest.
+Result<bool> Collector::ask_readers_in(const Netns& netns, const RecordSink& sink) {
+    constexpr std::uint64_t kShare = 50;
+    const std::uint64_t began = boot_now_ns();
+    x_asked = netns.inum;
+    auto visited =
+        visit_netns(netns, [&] { x_capture.read_netns(netns.inum, boot_now_ns(), sink); });
+    const std::uint64_t now = boot_now_ns();
+    x_rest[netns.inum] = now + kShare * (now - began);
+    return visited;
 }
 
 /// Walks once more before the end: sockets that nobody was seen using, and those whose process
@@ -165,7 +187,7 @@ void Collector::begin() {
     x_start = x_last;
     x_now.wall_offset_ns = wall_offset_ns();
     x_capture.take_totals(x_now.from_ns, [](std::span<const std::byte>) {});
-    ask_readers(true, [](std::span<const std::byte>) {});
+    ask_readers(Round::kAll, [](std::span<const std::byte>) {});
     x_ledgers = x_capture.ledgers();
     look(SocketGroups::Look::kBegin);
 }
@@ -203,7 +225,12 @@ Result<Window> Collector::cut(bool last) {
     });
     if (!last)
         look_for_owners(last);
-    ask_readers(last, [this](std::span<const std::byte> record) { x_now.fold(record); });
+    const std::size_t left_out =
+        ask_readers(last ? Round::kAll : Round::kTurn,
+                    [this](std::span<const std::byte> record) { x_now.fold(record); });
+    if (left_out)
+        log(Level::kWarning,
+            fmt::format("the devices and rules of {} network namespaces were not read", left_out));
     auto done = drain();
     usleep(1000); // for those that were not submitted yet
     if (done)

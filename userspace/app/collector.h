@@ -48,7 +48,9 @@ private:
     void add_names(Window& window);
     void look(SocketGroups::Look which);
     void look_for_owners(bool last);
-    void ask_readers(bool all, const RecordSink& sink);
+    enum class Round { kTurn, kAll };
+    std::size_t ask_readers(Round round, const RecordSink& sink);
+    Result<bool> ask_readers_in(const Netns& netns, const RecordSink& sink);
 
     Capture& x_capture;
     LiveNames& x_names;
@@ -63,9 +65,10 @@ private:
     std::map<std::uint32_t, std::pair<std::uint64_t, Gauges>> x_limits; // and when they were read
     Ledgers x_ledgers;
     Receivers x_receivers;
-    UnknownFlows x_unknown;      // of the windows so far
-    std::uint64_t x_walk_ns = 0; // no other walk over the file tables before
-    std::uint32_t x_asked = 0;   // namespace the readers were in last
+    UnknownFlows x_unknown;                        // of the windows so far
+    std::uint64_t x_walk_ns = 0;                   // no other walk over the file tables before
+    std::uint32_t x_asked = 0;                     // namespace the readers were in last
+    std::map<std::uint32_t, std::uint64_t> x_rest; // netns -> no reader goes there before
 };
 
 } // namespace culprit

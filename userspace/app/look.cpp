@@ -35,7 +35,13 @@ struct Look {
             walked = capture.walk_sockets([&](std::span<const std::byte> record) { take(record); });
         });
         if (!visited || !*visited || !walked)
-            left_out++;
+            leave_out(netns.inum);
+    }
+
+    void leave_out(std::uint32_t netns) {
+        left_out++;
+        if (!wanted.last)
+            wanted.receivers.begin_unseen(netns);
     }
 
     void take(std::span<const std::byte> record) {
@@ -78,7 +84,7 @@ std::size_t look_at_sockets(Capture& capture, const std::map<std::uint32_t, Look
         if (boot_now_ns() - began < kBudgetNs)
             look.at(*place.netns);
         else
-            look.left_out++;
+            look.leave_out(inum);
     }
     look.add_receivers();
     const auto rows = groups.rows();

@@ -4,6 +4,7 @@
 #include "kernel/names_live.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "util/time.h"
@@ -28,10 +29,24 @@ LiveNames::LiveNames(const Features& features) : x_sources(features.release) {
 
 void LiveNames::refresh() {
     std::size_t left_out = 0;
-    x_netns = list_netns(left_out);
+    const auto before = std::exchange(x_netns, list_netns(left_out));
+    forget_devices(before);
     for (const auto& [inum, netns] : x_netns)
         if (!netns.name.empty())
             x_names.netns[inum] = netns.name;
+}
+
+/// The number of a namespace that is gone may be another's later: what is new here has no names
+/// yet. Full: those of namespaces that are gone go too; until then their records have names.
+void LiveNames::forget_devices(const std::map<std::uint32_t, Netns>& before) {
+    const bool full =
+        x_names.devices.size() >= kDevicesMax || x_names.netns.size() >= 2 * kNetnsMax;
+    const auto is_old = [&](std::uint32_t netns) {
+        return x_netns.contains(netns) ? !before.contains(netns) : full;
+    };
+    std::erase_if(x_names.netns, [&](const auto& known) { return is_old(known.first); });
+    std::erase_if(x_names.devices, [&](const auto& known) { return is_old(known.first.first); });
+    std::erase_if(x_missing, [&](const auto& known) { return is_old(known.first.first); });
 }
 
 void LiveNames::note_symbol(std::uint64_t address) {

@@ -40,6 +40,7 @@ public:
 
 private:
     void forget_processes();
+    void forget_devices(const std::map<std::uint32_t, Netns>& before);
 
     Names x_names;
     Symbols x_symbols;

@@ -13,7 +13,9 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <exception>
 #include <memory>
+#include <system_error>
 #include <thread>
 
 #include "kernel/features.h"
@@ -140,16 +142,24 @@ Result<void> run_in_netns(const std::string& path, const std::function<void()>& 
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!fd)
         return std::unexpected(sys_error(errno, "open " + path));
-    int error = 0;
-    std::thread([&] {
-        if (setns(fd.get(), CLONE_NEWNET) == 0)
+    Result<void> done;
+    const auto inside = [&] {
+        if (setns(fd.get(), CLONE_NEWNET) != 0) {
+            done = std::unexpected(sys_error(errno, "enter network namespace " + path));
+            return;
+        }
+        try {
             work();
-        else
-            error = errno;
-    }).join();
-    if (error)
-        return std::unexpected(sys_error(error, "enter network namespace " + path));
-    return {};
+        } catch (const std::exception& error) { // it would end the process
+            done = fail(Code::kFailed, "in network namespace " + path + ": " + error.what());
+        }
+    };
+    try {
+        std::thread(inside).join();
+    } catch (const std::system_error& error) {
+        return fail(Code::kFailed, std::string("start a thread: ") + error.what());
+    }
+    return done;
 }
 
 Result<bool> visit_netns(const Netns& netns, const std::function<void()>& work) {
@@ -163,7 +173,7 @@ Result<bool> visit_netns(const Netns& netns, const std::function<void()>& work) 
         if (inside)
             work();
     });
-    if (!entered && entered.error().code == Code::kDenied)
+    if (!entered && (inside || entered.error().code == Code::kDenied))
         return std::unexpected(entered.error());
     return inside;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A socket is told by its ends and the inode of its file.
+// A socket is told by its namespace and the inode of its file: its ends change with connect() and
+// bind().
 #include "model/receivers.h"
 
 #include <netinet/in.h>
@@ -9,12 +10,6 @@
 namespace culprit {
 
 namespace {
-
-std::string key_of(const socket_info& socket) {
-    std::string key(reinterpret_cast<const char*>(&socket.flow), sizeof(socket.flow));
-    key.append(reinterpret_cast<const char*>(&socket.inode), sizeof(socket.inode));
-    return key;
-}
 
 receiver_total record_of(const socket_info& socket, std::uint32_t drops) {
     receiver_total total{};
@@ -31,10 +26,10 @@ receiver_total record_of(const socket_info& socket, std::uint32_t drops) {
 } // namespace
 
 void Receivers::begin(const socket_info& socket) {
-    if (socket.flow.protocol != IPPROTO_UDP)
+    if (socket.flow.protocol != IPPROTO_UDP || !socket.inode)
         return;
     if (x_drops.size() < kSocketsMax)
-        x_drops[key_of(socket)] = socket.drops;
+        x_drops[{socket.flow.netns, socket.inode}] = socket.drops;
     else
         x_full = true;
 }
@@ -42,11 +37,12 @@ void Receivers::begin(const socket_info& socket) {
 std::optional<receiver_total> Receivers::end(const socket_info& socket) const {
     if (socket.flow.protocol != IPPROTO_UDP)
         return filled(socket);
-    const auto known = x_drops.find(key_of(socket));
-    if (known == x_drops.end() && x_full)
+    const auto known = x_drops.find({socket.flow.netns, socket.inode});
+    const bool is_new = known == x_drops.end();
+    if (is_new && (x_full || !socket.inode || x_unseen.contains(socket.flow.netns)))
         return std::nullopt;
-    const std::uint32_t before = known == x_drops.end() ? 0 : known->second;
-    if (socket.drops == before)
+    const std::uint32_t before = is_new ? 0 : known->second;
+    if (socket.drops <= before)
         return std::nullopt;
     return record_of(socket, socket.drops - before);
 }

@@ -3,9 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
-#include <string>
-#include <unordered_map>
+#include <set>
+#include <utility>
 
 #include "abi/socket.h"
 
@@ -18,13 +19,18 @@ public:
     /// At the first look: what a UDP socket had refused before. Beyond kSocketsMax sockets the
     /// others are not judged.
     void begin(const socket_info& socket);
+    /// At the first look: the sockets of this namespace were not seen, so nothing is known of what
+    /// they refused before.
+    void begin_unseen(std::uint32_t netns) { x_unseen.insert(netns); }
     /// At the last look: a record when the socket lags behind.
     std::optional<receiver_total> end(const socket_info& socket) const;
     /// At the first look: a TCP socket whose buffer is full already.
     static std::optional<receiver_total> filled(const socket_info& socket);
 
 private:
-    std::unordered_map<std::string, std::uint32_t> x_drops; // socket -> refused before
+    // (netns, inode) -> refused before
+    std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint32_t> x_drops;
+    std::set<std::uint32_t> x_unseen; // as many as there are namespaces
     bool x_full = false;
 };
 

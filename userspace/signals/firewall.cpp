@@ -3,6 +3,8 @@
 // is worth nothing until then, and many hosts have thousands.
 #include <cstring>
 #include <map>
+#include <set>
+#include <string>
 #include <tuple>
 
 #include "kernel/names.h"
@@ -67,10 +69,16 @@ public:
             return;
         if (x_places.size() < kPlacesMax || x_places.contains(drop.netns))
             x_places[drop.netns].dropped += drop.packets;
+        else
+            x_left_out.insert(drop.netns);
     }
 
     Result<void> read_netns(std::uint32_t netns, std::uint64_t now_ns,
                             const RecordSink& sink) override {
+        if (x_left_out.erase(netns))
+            report_unread("rules are read in no more than " + std::to_string(kPlacesMax) +
+                              " network namespaces",
+                          netns, now_ns, sink);
         const auto at = x_places.find(netns);
         if (at == x_places.end() || !at->second.dropped || now_ns < at->second.next_ns)
             return {};
@@ -157,6 +165,7 @@ private:
         sink(bytes_of(record_of(rule, netns, now_ns)));
     }
 
+    std::set<std::uint32_t> x_left_out;      // dropped, too, but x_places is full; not yet said
     std::map<std::uint32_t, Place> x_places; // namespaces whose firewall dropped in this run
 };
 

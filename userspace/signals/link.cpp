@@ -115,7 +115,7 @@ public:
         const Ethtool ethtool;
         for (LinkInfo& link : *links) {
             link.netns = netns;
-            if (link.hardware())
+            if (link.hardware() && !x_growth.knows_speed(link))
                 ethtool.read_speed(link);
         }
         x_peers.find(netns, *links);

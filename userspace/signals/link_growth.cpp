@@ -25,9 +25,13 @@ bool works(const LinkInfo& link) {
     return link.admin_up && link.carrier && link.operstate != IF_OPER_LOWERLAYERDOWN;
 }
 
-/// Counters go back when a driver is loaded anew.
-std::uint64_t grew(std::uint64_t now, std::uint64_t before) {
-    return now >= before ? now - before : now;
+/// All counters go back when a driver is loaded anew. One that goes back by itself tells nothing.
+std::uint64_t grew(std::uint64_t now, std::uint64_t before, bool anew) {
+    return now >= before ? now - before : anew ? now : 0;
+}
+
+bool counts_anew(const LinkStats& now, const LinkStats& before) {
+    return now.rx_packets < before.rx_packets || now.tx_packets < before.tx_packets;
 }
 
 enum class Tells { kTraffic, kDrops, kErrors };
@@ -90,23 +94,31 @@ bool state_changed(const LinkInfo& now, const LinkInfo& before) {
 
 /// Adds what came since; the worst that it tells.
 Tells add_growth(link_total& total, const LinkInfo& now, const LinkInfo& before) {
+    const bool anew = counts_anew(now.stats, before.stats);
     Tells worst = Tells::kTraffic;
     for (const auto& one : kCounters) {
-        total.*one.growth = grew(now.stats.*one.counter, before.stats.*one.counter);
+        total.*one.growth = grew(now.stats.*one.counter, before.stats.*one.counter, anew);
         if (total.*one.growth)
             worst = std::max(worst, one.tells);
     }
-    total.carrier_ups = grew(now.carrier_ups, before.carrier_ups);
-    total.carrier_downs = grew(carrier_downs(now), carrier_downs(before));
+    total.carrier_ups = grew(now.carrier_ups, before.carrier_ups, anew);
+    total.carrier_downs = grew(carrier_downs(now), carrier_downs(before), anew);
     return worst;
 }
 
-/// A device that came between two looks counted from zero; but a new one counts its birth as a lost
-/// carrier.
+/// What software made between two looks counted from zero; but a new one counts its birth as a lost
+/// carrier. Hardware that was moved into a namespace has the counts of its life.
 LinkInfo newborn(const LinkInfo& link) {
     LinkInfo before = link;
-    before.stats = {};
+    if (!link.hardware())
+        before.stats = {};
     return before;
+}
+
+/// A counter that went back grows from there.
+void follow_back(LinkStats& last, const LinkStats& now) {
+    for (const auto& one : kCounters)
+        last.*one.counter = std::min(last.*one.counter, now.*one.counter);
 }
 
 } // namespace
@@ -144,6 +156,7 @@ void LinkGrowth::look(Device& device, std::uint32_t netns, std::uint64_t now_ns,
     const bool changed = state_changed(link, device.last);
     const bool loud = changed || worst != Tells::kTraffic;
     device.alarmed = worst == Tells::kErrors;
+    follow_back(device.last.stats, link.stats);
     if (!loud && (device.told || x_quiet >= kQuietMax))
         return;
     x_quiet += !loud;
@@ -168,6 +181,21 @@ void LinkGrowth::take_gone(std::uint32_t netns, std::uint64_t now_ns, Namespace&
         }
         return true;
     });
+}
+
+bool LinkGrowth::knows_speed(LinkInfo& link) const {
+    const auto space = x_spaces.find(link.netns);
+    if (space == x_spaces.end())
+        return false;
+    const auto known = space->second.devices.find(link.ifindex);
+    if (known == space->second.devices.end())
+        return false;
+    const LinkInfo& last = known->second.last;
+    if (last.carrier_changes != link.carrier_changes || last.admin_up != link.admin_up)
+        return false;
+    link.speed_mbit = last.speed_mbit;
+    link.duplex = last.duplex;
+    return true;
 }
 
 bool LinkGrowth::wants_driver(const LinkInfo& link, std::uint64_t now_ns) const {

@@ -25,10 +25,12 @@ public:
     static constexpr std::size_t kQuietMax = 1024;
 
     /// Takes all devices of a namespace. The first time nothing is told: it is what growth is
-    /// measured against. A device that comes later began with zero.
+    /// measured against. A device of software that comes later began with zero.
     void take(std::uint32_t netns, std::uint64_t now_ns, const std::vector<LinkInfo>& links,
               const RecordSink& sink);
 
+    /// Fills in speed and duplex as they were last; false: they may be others now.
+    bool knows_speed(LinkInfo& link) const;
     /// Is it time to ask this device's driver? Devices are known by take().
     bool wants_driver(const LinkInfo& link, std::uint64_t now_ns) const;
     void take_driver(const LinkInfo& link, std::uint64_t now_ns, const DriverCounters& counters,

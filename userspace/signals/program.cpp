@@ -66,12 +66,19 @@ void put_text(char (&into)[Size], std::string_view text) {
     std::memcpy(into, text.data(), std::min(text.size(), Size));
 }
 
-/// Bounded: a table that is full is emptied, and counting begins anew.
-template <typename Map>
-void bound(Map& map) {
+/// Bounded: a table that is full is emptied, and counting begins anew. True: it was.
+template <typename Table>
+bool bound(Table& table) {
     constexpr std::size_t kEntriesMax = 16384;
-    if (map.size() > kEntriesMax)
-        map.clear();
+    const bool full = table.size() > kEntriesMax;
+    if (full)
+        table.clear();
+    return full;
+}
+
+/// Less than before: it is a new one of the same name.
+std::uint64_t grew(std::uint64_t now, std::uint64_t before) {
+    return now >= before ? now - before : now;
 }
 
 class Programs : public Reader {
@@ -84,6 +91,9 @@ private:
     program_total row(std::uint64_t now_ns, std::uint32_t program, std::uint32_t where);
     void read_cgroups();
     void read_cgroup(const std::string& path);
+    std::vector<TunHolder> holders_of(std::uint32_t netns, const TunDevice& tun) const;
+    void read_tuns(std::uint32_t netns, const std::vector<TunDevice>& tuns, bool first,
+                   std::uint64_t now_ns, const RecordSink& sink);
     void report_holders(std::uint32_t netns, const TunDevice& tun, std::uint64_t now_ns,
                         const RecordSink& sink);
 
@@ -95,6 +105,7 @@ private:
                                  std::uint32_t>; // netns, ifindex, where, priority, handle
 
     std::map<std::uint32_t, std::string> x_names; // by id; ids are not used again
+    std::set<std::uint32_t> x_seen; // namespaces: what appears in them now counted from 0
     std::map<FilterKey, std::uint64_t> x_drops;
     std::map<std::pair<std::uint32_t, std::uint32_t>, TunDevice> x_tuns; // by netns, ifindex
     std::vector<TunHolder> x_holders;
@@ -166,7 +177,32 @@ Result<void> Programs::read_host(std::uint64_t now_ns, const RecordSink& sink) {
     return {};
 }
 
-/// A process in the device's own namespace comes first: names are unique in a namespace only.
+/// Of the device, as far as can be told: names are unique in a namespace only. A process in the
+/// device's own namespace comes first. One elsewhere that has a device of that name at home holds
+/// that one, and of several processes that are left nobody is named.
+std::vector<TunHolder> Programs::holders_of(std::uint32_t netns, const TunDevice& tun) const {
+    const auto has_own = [&](std::uint32_t home) {
+        return std::ranges::any_of(x_tuns, [&](const auto& known) {
+            return known.first.first == home && known.second.name == tun.name;
+        });
+    };
+    std::vector<TunHolder> at_home, elsewhere;
+    std::set<std::uint32_t> tgids;
+    for (const TunHolder& holder : x_holders) {
+        if (holder.device != tun.name)
+            continue;
+        if (holder.netns == netns) {
+            at_home.push_back(holder);
+        } else if (!has_own(holder.netns)) {
+            elsewhere.push_back(holder);
+            tgids.insert(holder.tgid);
+        }
+    }
+    if (!at_home.empty())
+        return at_home;
+    return tgids.size() > 1 ? std::vector<TunHolder>() : elsewhere;
+}
+
 void Programs::report_holders(std::uint32_t netns, const TunDevice& tun, std::uint64_t now_ns,
                               const RecordSink& sink) {
     constexpr std::uint64_t kAgainNs = 1'000'000'000;
@@ -174,12 +210,7 @@ void Programs::report_holders(std::uint32_t netns, const TunDevice& tun, std::ui
         x_holders = find_tun_holders();
         x_holders_ns = now_ns;
     }
-    const auto named = [&](const TunHolder& holder) { return holder.device == tun.name; };
-    const bool at_home = std::ranges::any_of(
-        x_holders, [&](const TunHolder& holder) { return named(holder) && holder.netns == netns; });
-    for (const TunHolder& holder : x_holders) {
-        if (!named(holder) || (at_home && holder.netns != netns))
-            continue;
+    for (const TunHolder& holder : holders_of(netns, tun)) {
         program_total total = row(now_ns, 0, ABI_PROGRAM_TUN);
         total.netns = netns;
         total.ifindex = tun.ifindex;
@@ -199,8 +230,11 @@ Result<void> Programs::read_netns(std::uint32_t netns, std::uint64_t now_ns,
     const auto found = read_device_programs();
     if (!found)
         return std::unexpected(found.error());
-    bound(x_drops);
-    bound(x_tuns);
+    const bool drops_gone = bound(x_drops), tuns_gone = bound(x_tuns);
+    if (drops_gone || tuns_gone)
+        x_seen.clear();
+    bound(x_seen);
+    const bool first = x_seen.insert(netns).second;
     for (const DeviceProgram& one : found->programs) {
         program_total total = row(now_ns, one.program, one.where);
         total.netns = netns;
@@ -210,19 +244,33 @@ Result<void> Programs::read_netns(std::uint32_t netns, std::uint64_t now_ns,
         total.handle = one.handle;
         put_text(total.filter, one.filter);
         std::uint64_t& seen = x_drops[{netns, one.ifindex, one.where, one.priority, one.handle}];
-        total.drops = one.drops >= seen ? one.drops - seen : one.drops; // less: it is a new one
+        total.drops = first ? 0 : grew(one.drops, seen);
         seen = one.drops;
         sink(bytes_of(total));
     }
-    for (const TunDevice& tun : found->tuns) {
-        TunDevice& seen = x_tuns[{netns, tun.ifindex}]; // a new one has counted from 0
-        const TunDevice grew{tun.ifindex, tun.name, tun.tx_packets - seen.tx_packets,
-                             tun.tx_dropped - seen.tx_dropped};
-        if (grew.tx_dropped)
-            report_holders(netns, grew, now_ns, sink);
-        seen = tun;
-    }
+    read_tuns(netns, found->tuns, first, now_ns, sink);
     return {};
+}
+
+void Programs::read_tuns(std::uint32_t netns, const std::vector<TunDevice>& tuns, bool first,
+                         std::uint64_t now_ns, const RecordSink& sink) {
+    std::map<std::uint32_t, TunDevice> before; // by ifindex
+    std::erase_if(x_tuns, [&](const auto& known) {
+        const bool here = known.first.first == netns;
+        if (here)
+            before[known.first.second] = known.second;
+        return here;
+    });
+    for (const TunDevice& tun : tuns)
+        x_tuns[{netns, tun.ifindex}] = tun;
+    for (const TunDevice& tun : tuns) {
+        const auto known = before.find(tun.ifindex);
+        const TunDevice seen = known == before.end() ? TunDevice{} : known->second;
+        const TunDevice growth{tun.ifindex, tun.name, grew(tun.tx_packets, seen.tx_packets),
+                               grew(tun.tx_dropped, seen.tx_dropped)};
+        if (!first && growth.tx_dropped)
+            report_holders(netns, growth, now_ns, sink);
+    }
 }
 
 } // namespace

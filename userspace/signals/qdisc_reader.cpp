@@ -18,10 +18,18 @@ std::string identity(const QdiscInfo& qdisc) {
     return std::string(reinterpret_cast<const char*>(numbers), sizeof(numbers)) + qdisc.kind;
 }
 
+/// Drops are 32 bits wide, as the kernel's, and may wrap.
+bool went_back(std::uint32_t now, std::uint32_t before) {
+    return now - before > UINT32_MAX / 2;
+}
+
 qdisc_stats record_of(std::uint32_t netns, const QdiscInfo& now, const QdiscInfo& before,
                       std::uint64_t now_ns) {
-    const bool anew = now.packets < before.packets;
-    const QdiscInfo& base = anew ? QdiscInfo{} : before;
+    const bool anew = now.packets < before.packets || now.bytes < before.bytes ||
+                      went_back(now.drops, before.drops);
+    // mq and mqprio sum up their queues: with a new one in place the sum tells nothing of growth
+    const bool sums = now.kind == "mq" || now.kind == "mqprio";
+    const QdiscInfo& base = !anew ? before : sums ? now : QdiscInfo{};
     qdisc_stats stats{};
     stats.head = {now_ns, ABI_QDISC_STATS, sizeof(stats), 0};
     stats.netns = netns;
@@ -31,7 +39,7 @@ qdisc_stats record_of(std::uint32_t netns, const QdiscInfo& now, const QdiscInfo
     now.kind.copy(stats.id, sizeof(stats.id) - 1);
     stats.packets = now.packets - base.packets;
     stats.bytes = now.bytes - base.bytes;
-    stats.drops = now.drops - base.drops; // 32 bits wide, as the kernel's
+    stats.drops = now.drops - base.drops;
     stats.overlimits = now.overlimits - base.overlimits;
     stats.requeues = now.requeues - base.requeues;
     stats.backlog_bytes = now.backlog_bytes;

@@ -36,6 +36,23 @@ bool has_room(const qdisc_share& share, const Queue& queue, std::size_t told) {
     return share.owner.tgid && share.bytes * kMuch >= queue.bytes;
 }
 
+/// The qdisc's counter is 32 bits wide and may wrap; one that went back is a new qdisc's.
+std::uint64_t dropped_since(std::uint64_t now, std::uint64_t before) {
+    const auto growth = static_cast<std::uint32_t>(now - before);
+    return growth > UINT32_MAX / 2 ? now : growth;
+}
+
+/// Two CPUs may fill an entry that is used again at once: the key is who the bytes are counted for.
+abi_owner owner_of(const qdisc_share_key& key, const qdisc_share_value& value) {
+    if (!key.tgid || (value.owner.tgid == key.tgid && value.owner.start_ns == key.start_ns))
+        return value.owner;
+    abi_owner owner{};
+    owner.tgid = key.tgid;
+    owner.start_ns = key.start_ns;
+    owner.provenance = ABI_OWNER_HOLDER;
+    return owner;
+}
+
 void add(qdisc_share& into, const qdisc_share& share) {
     into.packets += share.packets;
     into.bytes += share.bytes;
@@ -87,8 +104,8 @@ void QdiscTotals::report(const qdisc_key& key, const qdisc_value& now, std::uint
     total.slow = now.slow - seen.slow;
     total.backlog_bytes = now.backlog_bytes;
     total.backlog_pkts = now.backlog_pkts;
-    // the qdisc's counter is 32 bits wide, and what it showed at the first look was before our time
-    total.dropped = seen.timed ? static_cast<std::uint32_t>(now.dropped - seen.dropped) : 0;
+    // what it showed at the first look was before our time
+    total.dropped = seen.timed ? dropped_since(now.dropped, seen.dropped) : 0;
     for (std::size_t i = 0; i < std::size(total.slots); i++)
         total.slots[i] = now.slots[i] - seen.slots[i];
     seen = now;
@@ -109,7 +126,7 @@ void QdiscTotals::take_shares(const MapReader& maps) {
         taken.push_back(key);
         qdisc_share share{};
         share.flow = key.flow;
-        share.owner = now.owner;
+        share.owner = owner_of(key, now);
         share.netns = key.netns;
         share.ifindex = key.ifindex;
         share.handle = key.handle;

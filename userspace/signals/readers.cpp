@@ -2,15 +2,21 @@
 // What goes wrong once may go wrong at each tick: it is said once.
 #include "signals/readers.h"
 
+#include <algorithm>
+#include <string>
+
 namespace culprit {
 
 namespace {
 
 void note(const Result<void>& done, SignalStatus& status) {
-    if (done || status.state != State::kOn)
+    constexpr std::size_t kWhyMax = 16; // of all there is to say
+    if (done || (status.state != State::kOn && status.state != State::kDegraded))
         return;
     status.state = State::kDegraded;
-    status.why.push_back(done.error().what);
+    const std::string& what = done.error().what;
+    if (status.why.size() < kWhyMax && std::ranges::find(status.why, what) == status.why.end())
+        status.why.push_back(what);
 }
 
 } // namespace
