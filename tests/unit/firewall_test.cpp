@@ -41,12 +41,11 @@ void add_total(Window& window, std::uint64_t packets, std::uint64_t place = kRul
 }
 
 void add_syns(Window& window, std::uint16_t port, int attempts, int each,
-              std::uint64_t place = kRulePlace) {
+              std::uint64_t place = kRulePlace, const char* from = "10.0.0.1") {
     for (int i = 0; i < attempts; i++)
         for (int k = 0; k < each; k++) {
             auto sample = make<drop_event>();
-            sample.flow =
-                tcp_flow("10.0.0.1", static_cast<std::uint16_t>(40000 + i), "10.0.0.2", port);
+            sample.flow = tcp_flow(from, static_cast<std::uint16_t>(40000 + i), "10.0.0.2", port);
             sample.reason = kNetfilterDrop;
             sample.location = place;
             sample.tcp_flags = 2;
@@ -213,6 +212,16 @@ TEST_CASE("a client elsewhere that keeps trying is missed", "[firewall_test]") {
     REQUIRE(found.size() == 1);
     CHECK(found[0].severity == Severity::kWarning);
     CHECK(says(found[0], "tries again and again"));
+}
+
+TEST_CASE("a stranger of the Internet that keeps trying is believed only with a sufferer here",
+          "[firewall_test]") {
+    Window window = ten_seconds();
+    add_syns(window, 22, 40, 3, kRulePlace, "8.8.8.8");
+    CHECK(all_of(window, "firewall-drop").at(0).severity == Severity::kInfo);
+    Window documented = ten_seconds();
+    add_syns(documented, 22, 40, 3, kRulePlace, "198.51.100.7");
+    CHECK(all_of(documented, "firewall-drop").at(0).severity == Severity::kWarning);
 }
 
 TEST_CASE("connects refused where their SYN is dropped are a reject, not a closed port",

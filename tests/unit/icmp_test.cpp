@@ -160,6 +160,8 @@ TEST_CASE("handshakes that pass meanwhile show that the path is alive", "[icmp_t
     add_repeats(window, {.acked_bytes = 1448 * 1000, .acked_segs = 1001});
     CHECK(loud(window).empty()); // a transfer whose peer died
     add_connects(window, ABI_RESULT_OK, 0, 3);
+    CHECK(loud(window).empty()); // of one flow alone it is not known what became of its peer
+    add_repeats(window, {.port = 40001, .acked_bytes = 1448 * 1000, .acked_segs = 1001});
     CHECK(ids(loud(window)) == Ids{"mtu-blackhole"});
 }
 
@@ -283,6 +285,22 @@ TEST_CASE("datagrams with few hops are answered as their sender wants", "[icmp_t
         window.fold(bytes_of(icmp));
     }
     CHECK(loud(window).empty());
+}
+
+TEST_CASE("a few datagrams that are told are nothing, many are a warning", "[icmp_test]") {
+    Window window = ten_seconds();
+    grow(window, counter("IcmpMsg.InType3"), 60);
+    auto icmp = make<icmp_event>();
+    icmp.flow = tcp_flow("10.0.0.1", 40000, "10.0.0.2", 53);
+    icmp.flow.protocol = IPPROTO_UDP;
+    icmp.owner = process("client", 7);
+    icmp.direction = ABI_RECEIVED;
+    icmp.error = EHOSTUNREACH;
+    for (int i = 0; i < 60; i++) {
+        window.fold(bytes_of(icmp));
+        CHECK((i >= 4 || loud(window).empty()));
+    }
+    CHECK(loud(window).at(0).severity == Severity::kWarning);
 }
 
 TEST_CASE("a connection that is told while it repeats counts too", "[icmp_test]") {

@@ -206,6 +206,54 @@ TEST_CASE("what the kernel sends by itself is no traffic that wants a device",
     CHECK(found(window).empty());
 }
 
+TEST_CASE("announcements do not want a device", "[link_detect_test]") {
+    for (const char* to : {"224.0.0.251", "10.0.0.9"}) {
+        Window window = ten_seconds();
+        link_total link = hardware();
+        link.up_ns = 0;
+        link.rx_packets = link.tx_packets = 0;
+        link.no_carrier_ns = 3 * kSecondNs;
+        window.fold(bytes_of(link));
+        auto drop = make<drop_total>();
+        drop.reason = kQdiscDrop;
+        drop.location = kQueue;
+        drop.netns = kNetns;
+        drop.ifindex = 2;
+        drop.ethertype = 0x0800;
+        drop.protocol = IPPROTO_UDP;
+        drop.packets = 20;
+        window.fold(bytes_of(drop));
+        auto sample = make<drop_event>(4 * kSecondNs);
+        sample.flow = tcp_flow("10.0.0.1", 5353, to, 5353);
+        sample.flow.protocol = IPPROTO_UDP;
+        sample.flow.ifindex = 2;
+        sample.reason = kQdiscDrop;
+        sample.location = kQueue;
+        window.fold(bytes_of(sample));
+        CHECK((ids(found(window)).find("link-down") != std::string::npos) ==
+              (to == std::string_view("10.0.0.9")));
+    }
+}
+
+TEST_CASE("a container's link that is down does not hide another device's drops",
+          "[link_detect_test]") {
+    Window window = ten_seconds();
+    link_total pair = end_of_pair(kOther);
+    pair.no_carrier_ns = 3 * kSecondNs;
+    pair.carrier_downs = 1;
+    pair.link = 5; // its other end has another number than eth0
+    window.fold(bytes_of(pair));
+    link_total end = end_of_pair(kNetns);
+    end.ifindex = 5;
+    end.off_ns = 3 * kSecondNs;
+    window.fold(bytes_of(end));
+    window.fold(bytes_of(hardware()));
+    window.names.devices[{kNetns, 5}] = "veth5";
+    add_drops(window, kQdiscDrop, kQueue, 40, 60);
+    add_retransmits(window, 12);
+    CHECK(ids(found(window)).find("drop ") != std::string::npos);
+}
+
 TEST_CASE("a device that is removed, or whose namespace is, is no finding", "[link_detect_test]") {
     Window window = ten_seconds();
     link_total link = end_of_pair(kNetns);

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "detect/finding.h"
+#include "detect/links.h"
 
 namespace culprit {
 
@@ -73,8 +74,9 @@ constexpr std::array kDetectors = {
 
 /// What a symptom and its cause have in common.
 enum class Same {
-    kNetns,   // or the cause reaches over into it
-    kDevice,  // and the namespace
+    kNetns,
+    kDevice,  // and the namespace; the cause's, or the one it reaches over to
+    kPath,    // the device; where the symptom tells of none, a process or the only device there is
     kAddress, // the cause's, as the other end of the symptom, or as its own end anywhere
 };
 
@@ -90,15 +92,15 @@ constexpr Explained kExplained[] = {
     {"local-drop", "link-down", Same::kDevice},
     {"qdisc-drop", "link-flap", Same::kDevice},
     {"qdisc-drop", "link-down", Same::kDevice},
-    {"neigh-failure", "link-flap"},
+    {"neigh-failure", "link-flap", Same::kPath},
     {"neigh-failure", "link-down", Same::kDevice},
-    {"no-route", "link-flap"},
-    {"packet-loss", "link-flap"},
-    {"connect-timeout", "link-flap"},
-    {"host-unreachable", "link-flap"},
-    {"host-unreachable", "link-down"},
+    {"no-route", "link-flap", Same::kPath},
+    {"packet-loss", "link-flap", Same::kPath},
+    {"connect-timeout", "link-flap", Same::kPath},
+    {"host-unreachable", "link-flap", Same::kPath},
+    {"host-unreachable", "link-down", Same::kPath},
     {"host-unreachable", "no-route", Same::kAddress},
-    {"packet-loss", "nic-errors"},
+    {"packet-loss", "nic-errors", Same::kPath},
     {"connect-timeout", "neigh-failure", Same::kAddress},
     {"host-unreachable", "neigh-failure", Same::kAddress},
     {"packet-loss", "neigh-failure", Same::kAddress},
@@ -117,36 +119,71 @@ std::string_view host_of(std::string_view end) {
     return end.find(':', colon + 1) == std::string_view::npos ? end.substr(0, colon) : end;
 }
 
-bool have_in_common(Same same, const Finding& cause, const Where& symptom) {
-    const bool reached = cause.reaches && cause.reaches == symptom.netns;
-    const bool here = cause.where.netns == symptom.netns;
+bool share_process(const Finding& a, const Finding& b) {
+    return std::ranges::any_of(a.affected, [&](const Party& one) {
+        return std::ranges::any_of(b.affected, [&](const Party& other) {
+            return one.owner.tgid && same_process(one.owner, other.owner);
+        });
+    });
+}
+
+bool has_one_device(std::uint32_t netns, const Links& links) {
+    return std::ranges::count_if(links.all(), [&](const auto& one) {
+               const LinkFacts& link = one.second;
+               return link.sum.netns == netns && !link.is("loopback") &&
+                      link.state() != LinkState::kGone;
+           }) == 1;
+}
+
+bool at_device(const Finding& cause, const Where& where) {
+    return (cause.where.netns == where.netns && cause.where.device == where.device) ||
+           (cause.reaches && cause.reaches == where.netns && cause.reaches_device == where.device);
+}
+
+bool on_path(const Finding& cause, const Finding& symptom, const Links& links) {
+    const std::uint32_t netns = symptom.where.netns;
+    if (!symptom.where.device.empty())
+        return at_device(cause, symptom.where);
+    return (cause.where.netns == netns || (cause.reaches && cause.reaches == netns)) &&
+           (share_process(cause, symptom) || has_one_device(netns, links));
+}
+
+bool at_address(const Finding& cause, const Where& where) {
     const std::string& address = cause.where.remote;
+    const bool here = cause.where.netns == where.netns;
+    return !address.empty() &&
+           ((here && host_of(where.remote) == address) || host_of(where.local) == address);
+}
+
+bool have_in_common(Same same, const Finding& cause, const Finding& symptom, const Links& links) {
     switch (same) {
     case Same::kNetns:
-        return here || reached;
+        return cause.where.netns == symptom.where.netns;
     case Same::kDevice:
-        return reached || (here && symptom.device == cause.where.device);
+        return at_device(cause, symptom.where);
+    case Same::kPath:
+        return on_path(cause, symptom, links);
     case Same::kAddress:
-        return !address.empty() &&
-               ((here && host_of(symptom.remote) == address) || host_of(symptom.local) == address);
+        return at_address(cause, symptom.where);
     }
     return false;
 }
 
-bool explains(const Finding& cause, const Finding& symptom) {
-    // what is only worth knowing excuses nothing that hurts
-    if (cause.severity == Severity::kInfo && symptom.severity != Severity::kInfo)
+bool explains(const Finding& cause, const Finding& symptom, const Links& links) {
+    // a smaller trouble excuses nothing that hurts more
+    if (cause.severity < symptom.severity)
         return false;
     return std::ranges::any_of(kExplained, [&](const Explained& pair) {
         return pair.symptom == symptom.id && pair.cause == cause.id &&
-               have_in_common(pair.same, cause, symptom.where);
+               have_in_common(pair.same, cause, symptom, links);
     });
 }
-void leave_out_explained(std::vector<Finding>& all) {
+
+void leave_out_explained(std::vector<Finding>& all, const Links& links) {
     const std::vector<Finding> causes = all;
     std::erase_if(all, [&](const Finding& symptom) {
-        return std::ranges::any_of(causes,
-                                   [&](const Finding& cause) { return explains(cause, symptom); });
+        return std::ranges::any_of(
+            causes, [&](const Finding& cause) { return explains(cause, symptom, links); });
     });
 }
 
@@ -167,7 +204,7 @@ std::vector<Finding> detect_all(const Facts& facts) {
     for (const Entry& entry : kDetectors)
         for (Finding& finding : entry.detect(facts))
             all.push_back(std::move(finding));
-    leave_out_explained(all);
+    leave_out_explained(all, facts.links());
     std::ranges::stable_sort(all, [](const Finding& a, const Finding& b) {
         return a.severity != b.severity ? a.severity > b.severity : a.confidence > b.confidence;
     });

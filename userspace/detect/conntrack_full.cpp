@@ -17,25 +17,14 @@ namespace culprit {
 
 namespace {
 
-struct Usage {
+struct Usage : TableUse {
     std::uint32_t netns = 0;
-    std::uint64_t count = 0, max = 0; // the highest count of the run
     std::uint64_t dropped = 0, evicted = 0;
-
-    double share() const { return max ? double(count) / double(max) : 0; }
 };
 
 Usage usage_of(std::uint32_t netns, const NetnsCounters& counters, const Facts& facts) {
-    constexpr std::size_t kCount = gauge("nf_conntrack_count"), kMax = gauge("nf_conntrack_max");
-    Usage usage{.netns = netns,
-                .count = counters.gauges.at(kCount).value_or(0),
-                .max = counters.gauges.at(kMax).value_or(0),
-                .dropped = counters.growth[counter("Conntrack.drop")],
-                .evicted = counters.growth[counter("Conntrack.early_drop")]};
-    for (const Window& window : facts.windows)
-        if (const auto at = window.counters.find(netns); at != window.counters.end())
-            usage.count = std::max(usage.count, at->second.gauges.at(kCount).value_or(0));
-    return usage;
+    return {conntrack_use(netns, facts), netns, counters.growth[counter("Conntrack.drop")],
+            counters.growth[counter("Conntrack.early_drop")]};
 }
 
 /// The process with most sockets in that namespace.
@@ -67,11 +56,11 @@ Finding from_drops(const Usage& usage, const Facts& facts, DropStory story) {
     finding.rate_per_s = per_second(facts.total, double(finding.count));
     finding.verify = verify_in_netns(finding);
     const auto key = [&](const DropFacts& drops) {
-        return fmt::format("{} {}", drops.at.netns, is_conntrack_drop(drops, facts.total));
+        return fmt::format("{} {}", drops.at.netns, is_conntrack_drop(drops, facts));
     };
     story.advice = finding.advice;
     for (const DropFacts& drops : facts.drops().of("firewall-drop", key))
-        if (drops.at.netns == usage.netns && is_conntrack_drop(drops, facts.total))
+        if (drops.at.netns == usage.netns && is_conntrack_drop(drops, facts))
             return drop_finding(story, drops, facts.total).value_or(finding);
     return finding;
 }

@@ -39,7 +39,8 @@ std::optional<Finding> ring_finding(const DropFacts& drops, const Window& total)
     if (!readers.empty()) {
         const program_total& reader = readers.front();
         const auto all = double(std::max<std::uint64_t>(reader.drops + reader.packets, 1));
-        blame_reader(story, reader, total.names);
+        if (readers.size() == 1) // which of several is slow is not known
+            blame_reader(story, reader, total.names);
         story.needed = double(reader.drops) / all >= threshold::kRingShare;
     }
     story.advice.push_back({"a longer ring takes longer bursts, no more",
@@ -48,9 +49,9 @@ std::optional<Finding> ring_finding(const DropFacts& drops, const Window& total)
     auto finding = drop_finding(story, drops, total);
     if (!finding)
         return finding;
-    if (!readers.empty()) {
-        const program_total& reader = readers.front();
-        finding->culprit = Party{reader.owner, drops.at.netns};
+    for (const program_total& reader : readers) {
+        if (readers.size() == 1)
+            finding->culprit = Party{reader.owner, drops.at.netns};
         finding->evidence.push_back(
             {fmt::format("{} holds the device open, which sent {} packets and lost {}",
                          owner_name(reader.owner, total.names), reader.packets, reader.drops),
@@ -61,17 +62,16 @@ std::optional<Finding> ring_finding(const DropFacts& drops, const Window& total)
 
 /// A driver that says "busy" again and again instead of stopping its queue.
 std::optional<Finding> busy_finding(const nic_total& nic, const Window& total) {
-    const double rate = per_second(total, double(nic.busy));
     if (nic.busy < threshold::kBusyMin)
         return std::nullopt;
     const std::string dev = device(nic.netns, nic.ifindex, total.names);
     Finding finding{.id = "tx-ring-full", .layer = Layer::kPhysical, .confidence = 0.7};
-    finding.severity = rate >= threshold::kBusyPerSecond ? Severity::kWarning : Severity::kInfo;
+    finding.severity = Severity::kInfo; // nothing is lost
     finding.title =
         fmt::format("the transmit ring of {} has no room: packets wait for its driver", dev);
     finding.where = {.device = dev, .netns = nic.netns};
     finding.count = nic.busy;
-    finding.rate_per_s = rate;
+    finding.rate_per_s = per_second(total, double(nic.busy));
     finding.evidence.push_back({fmt::format("the driver was busy {} times", nic.busy),
                                 static_cast<double>(nic.busy), "times", "net_dev_xmit"});
     finding.advice = {{"look at the length of its rings, and at pause frames",

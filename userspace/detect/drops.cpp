@@ -129,8 +129,10 @@ std::string_view DropFacts::function() const {
 }
 
 bool DropFacts::hurts() const {
-    return (packets >= threshold::kDropHurtMin && conversations) ||
-           (packets >= threshold::kDropSocketMin && socket_samples);
+    using namespace threshold;
+    const bool missed = syn_conversations >= kUnansweredMin || segs_again >= kLossSegsMin ||
+                        conversations >= kDropConversationsMin;
+    return (packets >= kDropHurtMin && missed) || (packets >= kDropSocketMin && socket_samples);
 }
 
 std::uint32_t DropFacts::main_device() const {
@@ -208,7 +210,8 @@ void Drops::add_suffering(const Window& total) {
         }
     }
     for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT))
-        if (attempt.result != ABI_RESULT_OK && attempt.error != ECONNREFUSED)
+        if (attempt.result != ABI_RESULT_OK && attempt.error != ECONNREFUSED &&
+            !changed_its_mind(attempt))
             if (DropFacts* facts = facts_of(drops.of_destination(attempt.flow))) {
                 facts->conversations += info.count;
                 facts->syn_conversations += info.count;
@@ -264,9 +267,11 @@ std::optional<Finding> drop_finding(const DropStory& story, const DropFacts& dro
     finding.title = story.title + sufferers(drops, total.names);
     if (drops.affected.empty() && !hurts && !needed)
         finding.title += "; nobody is seen to miss them";
-    finding.severity = !hurts && !needed                                    ? Severity::kInfo
-                       : drops.syn_conversations || drops.segs_again >= 100 ? Severity::kCritical
-                                                                            : Severity::kWarning;
+    const bool grave = drops.syn_conversations >= threshold::kUnansweredMin ||
+                       drops.segs_again >= threshold::kDropCriticalSegs;
+    finding.severity = !hurts && !needed ? Severity::kInfo
+                       : grave           ? Severity::kCritical
+                                         : Severity::kWarning;
     finding.confidence = drops.conversations ? 0.95 : hurts ? 0.85 : needed ? 0.8 : 0.5;
     finding.affected = drops.affected;
     finding.first_ns = drops.first_ns;

@@ -3,12 +3,14 @@
 #include "detect/finding.h"
 
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 
 #include "detect/benign.h"
 #include "detect/flows.h"
 #include "detect/listeners.h"
+#include "detect/thresholds.h"
 #include "model/format.h"
 
 namespace culprit {
@@ -21,6 +23,30 @@ template <typename Map, typename Key>
 const DropPlace* lookup(const Map& map, const Key& key) {
     const auto it = map.find(key);
     return it == map.end() ? nullptr : &it->second;
+}
+
+/// A network by its first bytes.
+struct Net {
+    std::uint32_t prefix;
+    unsigned bits;
+    bool has(std::uint32_t address) const { return (address ^ prefix) >> (32 - bits) == 0; }
+};
+// RFC 6890: private, shared, link-local, loopback, benchmarks, documentation, multicast and above
+constexpr Net kNotGlobal4[] = {{0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 10},
+                               {0x7f000000, 8},  {0xa9fe0000, 16}, {0xac100000, 12},
+                               {0xc0000200, 24}, {0xc0a80000, 16}, {0xc6120000, 15},
+                               {0xc6336400, 24}, {0xcb007100, 24}, {0xe0000000, 3}};
+// only 2000::/3 is given out, 2001:db8::/32 of it for documentation
+constexpr Net kGlobal6{0x20000000, 3}, kDocumentation6{0x20010db8, 32};
+
+bool is_global(const abi_flow& flow) {
+    std::uint32_t address = 0;
+    for (std::size_t i = 0; i < sizeof(address); i++)
+        address = address << 8 | flow.local[i];
+    if (flow.family == AF_INET6)
+        return kGlobal6.has(address) && !kDocumentation6.has(address);
+    return flow.family == AF_INET &&
+           std::ranges::none_of(kNotGlobal4, [&](const Net& net) { return net.has(address); });
 }
 
 } // namespace
@@ -42,6 +68,19 @@ void add_party(std::vector<Party>& into, const Party& party) {
     });
     if (!known)
         into.push_back(party);
+}
+
+void limit_per_process(std::vector<Finding>& findings) {
+    constexpr std::size_t kFindingsMax = 5;
+    std::map<std::pair<std::uint32_t, std::uint64_t>, std::size_t> told;
+    std::ranges::stable_sort(findings, std::greater{}, &Finding::count);
+    std::erase_if(findings, [&](const Finding& finding) {
+        const Party* who = finding.culprit            ? &*finding.culprit
+                           : finding.affected.empty() ? nullptr
+                                                      : &finding.affected.front();
+        return who && who->owner.tgid &&
+               ++told[{who->owner.tgid, who->owner.start_ns}] > kFindingsMax;
+    });
 }
 
 Evidence no_local_drop(const Window& total) {
@@ -79,6 +118,21 @@ std::string destination(const abi_flow& flow) {
 bool is_benign(const drop_event& drop, const Names& names) {
     return !benign_drop(drop_reason(drop.reason, names), symbol(drop.location, names), drop.tagged)
                 .empty();
+}
+
+bool is_to_many(const abi_flow& flow) {
+    if (flow.family == AF_INET6)
+        return flow.remote[0] == 0xff;
+    return (flow.remote[0] & 0xf0) == 0xe0 || flow.remote[0] == 0xff;
+}
+
+bool changed_its_mind(const connect_event& attempt) {
+    return attempt.result == ABI_RESULT_ABANDONED && !attempt.syn_retransmits &&
+           attempt.latency_ns < threshold::kPatienceNs;
+}
+
+bool is_from_stranger(const drop_event& packet) {
+    return packet.path != ABI_PATH_OUTPUT && is_global(packet.flow);
 }
 
 const DropPlace* LocalDrops::of(const abi_flow& flow) const {

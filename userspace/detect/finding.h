@@ -55,6 +55,7 @@ struct Finding {
     std::vector<Party> affected;  // the processes that suffer, worst first, at most 5
     Where where;
     std::uint32_t reaches = 0;  // another namespace that has the same trouble; 0 none
+    std::string reaches_device; // its device
     std::uint64_t first_ns = 0; // boot time
     std::uint64_t count = 0;
     double rate_per_s = 0;
@@ -202,5 +203,7 @@ std::string in_netns(std::uint32_t netns, const Names& names);
 std::string verify_in_netns(const Finding& finding);
 double per_second(const Window& total, double count);
 void add_party(std::vector<Party>& into, const Party& party); // once each, at most 5
+/// A process that tries many destinations in vain (a scanner does) gets five findings, the largest.
+void limit_per_process(std::vector<Finding>& findings);
 
 } // namespace culprit

@@ -75,6 +75,7 @@ std::vector<Finding> detect_host_unreachable(const Facts& facts) {
         add_router(finding, one, facts.total);
         findings.push_back(std::move(finding));
     }
+    limit_per_process(findings);
     return findings;
 }
 

@@ -28,7 +28,7 @@ bool tells(const LinkFacts& link, const Links& links) {
     const LinkFacts* other = link.peer;
     if (other && is_down(*other) && link.state() != other->state())
         return link.state() == LinkState::kOff;
-    return other && is_down(*other) ? &link < other : !links.follows(link);
+    return other && is_down(*other) ? link.key() < other->key() : !links.follows(link);
 }
 
 std::string how(const LinkFacts& link, const Names& names) {
@@ -71,7 +71,10 @@ Finding describe(const LinkFacts& link, bool hurts, const Window& total) {
     finding.severity = severity_of(link, hurts);
     finding.confidence = hurts ? 0.95 : 0.8;
     finding.where = {.device = link.name, .netns = link.sum.netns};
-    finding.reaches = link.peer ? link.peer->sum.netns : 0;
+    if (link.peer) {
+        finding.reaches = link.peer->sum.netns;
+        finding.reaches_device = link.peer->name;
+    }
     if (link.state() == LinkState::kOff && link.by.owner.tgid)
         finding.culprit = link.by;
     finding.first_ns = link.last_stop_ns ? link.last_stop_ns : link.info.first_ns;

@@ -21,7 +21,7 @@ bool tells(const LinkFacts& link, const Links& links) {
         return !links.follows(link);
     if (link.off_times != other->off_times)
         return link.off_times > other->off_times;
-    return &link < other;
+    return link.key() < other->key();
 }
 
 bool flaps(const LinkFacts& link, bool hurts) {
@@ -60,7 +60,10 @@ Finding describe(const LinkFacts& link, bool hurts, const Window& total) {
                                                                      : Severity::kInfo;
     finding.confidence = hurts ? 0.95 : 0.9;
     finding.where = {.device = link.name, .netns = link.sum.netns};
-    finding.reaches = link.peer ? link.peer->sum.netns : 0;
+    if (link.peer) {
+        finding.reaches = link.peer->sum.netns;
+        finding.reaches_device = link.peer->name;
+    }
     if (link.by.owner.tgid)
         finding.culprit = link.by;
     finding.first_ns = link.stopped_ns ? link.stopped_ns : link.info.first_ns;

@@ -20,6 +20,7 @@ namespace culprit {
 namespace {
 
 constexpr std::uint64_t kFrameRoom = 14 + 4; // Ethernet's head and a VLAN tag
+constexpr std::uint16_t kArp = 0x0806;
 
 /// Samples of one conversation are summed up.
 std::uint64_t frame_bytes(const Row<drop_event>& sample) {
@@ -29,9 +30,12 @@ std::uint64_t frame_bytes(const Row<drop_event>& sample) {
 /// The kernel greets every network by itself: group membership and neighbour discovery (MLD has a
 /// hop-by-hop header, protocol 0). ARP goes out because somebody has a packet to send.
 bool is_wanted(const drop_total& drop) {
-    constexpr std::uint16_t kArp = 0x0806;
     return drop.ethertype == kArp ||
            (drop.protocol && drop.protocol != IPPROTO_IGMP && drop.protocol != IPPROTO_ICMPV6);
+}
+
+bool is_for_one(const drop_event& drop) {
+    return drop.ethertype == kArp || (drop.flow.family && !is_to_many(drop.flow));
 }
 
 std::string_view function_of(std::string_view symbol) {
@@ -59,7 +63,8 @@ std::uint64_t LinkFacts::downs() const {
 }
 
 bool LinkFacts::hurts() const {
-    return dropped >= threshold::kDropHurtMin || segs_again >= threshold::kDropHurtMin;
+    return (dropped >= threshold::kDropHurtMin && !only_groups) ||
+           segs_again >= threshold::kDropHurtMin;
 }
 
 bool is_stop_drop(std::string_view reason, std::string_view function) {
@@ -140,15 +145,19 @@ void Links::add_drops(const Window& total) {
             if (LinkFacts* link = stopped_at(drop.netns, drop.ifindex, drop.reason, drop.location))
                 link->dropped += drop.packets;
     std::map<std::string, LinkFacts*> lost; // conversation -> device
+    std::map<LinkFacts*, bool> sampled;     // with a packet for somebody in particular
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP)) {
         LinkFacts* link =
             stopped_at(drop.flow.netns, drop.flow.ifindex, drop.reason, drop.location);
         if (!link)
             continue;
+        sampled[link] |= is_for_one(drop);
         if (drop.flow.family)
             lost.emplace(conversation(drop.flow), link);
         add_party(link->affected, {drop.owner, drop.flow.netns});
     }
+    for (const auto& [link, for_one] : sampled)
+        link->only_groups = !for_one;
     add_sent_again(total, lost);
 }
 

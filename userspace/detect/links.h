@@ -27,9 +27,11 @@ struct LinkFacts {
     std::uint64_t stopped_ns = 0;    // when it stopped first
     std::uint64_t last_stop_ns = 0;
     std::uint64_t dropped = 0;    // packets for it while it did not work
+    bool only_groups = false;     // all sampled ones are for many: announcements nobody waits for
     std::uint64_t segs_again = 0; // segments sent again because of that
     std::vector<Party> affected;  // worst first
 
+    std::pair<std::uint32_t, std::uint32_t> key() const { return {sum.netns, sum.ifindex}; }
     bool is(const char* type) const { return std::string_view(sum.type) == type; }
     bool hardware() const { return !sum.type[0]; }
     LinkState state() const;     // at the end

@@ -70,7 +70,9 @@ bool MtuHoles::small_ones_pass(const StuckFlow& flow) const {
         return true; // this host itself saw which packets do not
     const Peer peer{flow.flow.netns, address(flow.flow, false)};
     const auto passed = x_handshakes.find(peer);
-    if (passed != x_handshakes.end() && passed->second.last_ns > flow.first_ns)
+    // one transfer that worked and stops may have lost its peer; that of others is alive
+    if (passed != x_handshakes.end() && passed->second.last_ns > flow.first_ns &&
+        (flow.never_large() || x_still.at(peer) >= kStuckFlowsMin))
         return true;
     if (flow.never_large() && (flow.sacked_segs || flow.heard_ns > flow.first_ns))
         return true;
@@ -88,7 +90,9 @@ MtuHoles::MtuHoles(const Window& total) {
             continue;
         if (too_big)
             flow.too_big = *place;
-        x_silent[{flow.flow.netns, address(flow.flow, false)}] += !flow.acked_bytes;
+        const Peer peer{flow.flow.netns, address(flow.flow, false)};
+        x_silent[peer] += !flow.acked_bytes;
+        x_still[peer]++;
         all.push_back(flow);
     }
     for (StuckFlow& flow : all)

@@ -58,7 +58,8 @@ private:
     std::vector<StuckFlow> x_stuck;
     std::map<std::string, std::size_t> x_index; // conversation -> element of x_stuck
     std::map<Peer, Handshakes> x_handshakes;
-    std::map<Peer, std::uint64_t> x_silent; // flows that stand still from their first byte on
+    std::map<Peer, std::uint64_t> x_still;  // flows that stand still
+    std::map<Peer, std::uint64_t> x_silent; // of them from their first byte on
 };
 
 } // namespace culprit

@@ -54,7 +54,7 @@ std::optional<Finding> refused(const DropFacts& drops, const Facts& facts) {
 
 /// Frames above its length arrive at a device: their sender is elsewhere.
 std::optional<Finding> too_long(const LinkFacts& link, const Window& total) {
-    const std::uint64_t errors = link.sum.rx_length + link.sum.rx_over;
+    const std::uint64_t errors = link.sum.rx_length;
     const double share = errors ? double(errors) / double(errors + link.sum.rx_packets) : 0;
     if (errors <= threshold::kNicErrors &&
         (errors < threshold::kNicErrorsMin || share < threshold::kNicErrorShare))
@@ -68,8 +68,7 @@ std::optional<Finding> too_long(const LinkFacts& link, const Window& total) {
     finding.count = errors;
     finding.rate_per_s = per_second(total, double(errors));
     finding.evidence.push_back(
-        {fmt::format("{} rx_length and {} rx_over errors, {} packets without", link.sum.rx_length,
-                     link.sum.rx_over, link.sum.rx_packets),
+        {fmt::format("{} rx_length errors, {} packets without", errors, link.sum.rx_packets),
          double(errors), "errors", "rtnetlink"});
     finding.advice.push_back(
         {"give both ends of the link, and the switch between, the same MTU",

@@ -35,12 +35,6 @@ struct Asked {
     std::vector<Party> refused_parties, silent_parties;
 };
 
-/// Given up at once: nobody waited for the answer.
-bool changed_its_mind(const connect_event& attempt) {
-    return attempt.result == ABI_RESULT_ABANDONED && !attempt.syn_retransmits &&
-           attempt.latency_ns < threshold::kPatienceNs;
-}
-
 struct Story {
     std::map<std::string, Asked> attempts;                   // by destination
     std::multimap<std::string, Row<retransmit_event>> again; // by conversation
@@ -148,7 +142,8 @@ bool is_group_address(const abi_flow& flow) {
 
 /// Somebody who is not seen on this host waits: a client that repeats its SYN or its question on
 /// attempt after attempt, a connection whose segments are dropped time after time, or a process of
-/// this host whose datagrams to one address do not leave. A scanner does none of it.
+/// this host whose datagrams to one address do not leave. A scanner nearby does none of it; of
+/// those on the Internet nothing is believed.
 bool is_missed(const std::vector<Row<drop_event>>& samples) {
     struct Client {
         std::uint64_t attempts = 0, repeats = 0;
@@ -157,6 +152,8 @@ bool is_missed(const std::vector<Row<drop_event>>& samples) {
     std::map<std::string, std::uint64_t> segments, sent;
     for (const auto& [packet, info] : samples) {
         const abi_flow& flow = packet.flow;
+        if (is_from_stranger(packet))
+            continue;
         const bool single = flow.protocol == IPPROTO_UDP && !is_group_address(flow);
         if (is_syn(packet) || single) {
             Client& client = clients[address(flow, true) + " " + destination(flow)];
@@ -229,9 +226,23 @@ std::vector<FirewallDrops> groups_of(const DropFacts& all, const Window& total,
 
 } // namespace
 
-bool is_conntrack_drop(const DropFacts& drops, const Window& total) {
-    const auto counted = total.counters.find(drops.at.netns);
-    if (counted == total.counters.end() || drops.function() != "nf_hook_slow")
+TableUse conntrack_use(std::uint32_t netns, const Facts& facts) {
+    constexpr std::size_t kCount = gauge("nf_conntrack_count"), kMax = gauge("nf_conntrack_max");
+    const auto counted = facts.total.counters.find(netns);
+    if (counted == facts.total.counters.end())
+        return {};
+    TableUse use{.count = counted->second.gauges.at(kCount).value_or(0),
+                 .max = counted->second.gauges.at(kMax).value_or(0)};
+    for (const Window& window : facts.windows)
+        if (const auto at = window.counters.find(netns); at != window.counters.end())
+            use.count = std::max(use.count, at->second.gauges.at(kCount).value_or(0));
+    return use;
+}
+
+bool is_conntrack_drop(const DropFacts& drops, const Facts& facts) {
+    const auto counted = facts.total.counters.find(drops.at.netns);
+    if (counted == facts.total.counters.end() || drops.function() != "nf_hook_slow" ||
+        conntrack_use(drops.at.netns, facts).share() < threshold::kConntrackHigh)
         return false;
     return counted->second.growth[counter("Conntrack.drop")] * 2 >= drops.packets;
 }
@@ -240,9 +251,13 @@ std::set<std::string> rejected_destinations(const Window& total) {
     std::map<std::string, std::uint64_t> dropped, refused;
     std::set<std::string> closed; // that answered themselves, for want of a listener
     for (const auto& [packet, info] : total.rows<drop_event>(ABI_DROP))
-        if (is_syn(packet) && drop_class(drop_reason(packet.reason, total.names),
-                                         symbol(packet.location, total.names)) == "firewall-drop")
-            dropped[destination(packet.flow)] += info.count;
+        if (is_syn(packet)) {
+            const std::string place = symbol(packet.location, total.names);
+            if (drop_class(drop_reason(packet.reason, total.names),
+                           std::string_view(place).substr(0, place.find_first_of("+."))) ==
+                "firewall-drop")
+                dropped[destination(packet.flow)] += info.count;
+        }
     for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT))
         if (attempt.result == ABI_RESULT_ERROR && is_refusal(attempt.error))
             refused[destination(attempt.flow)] += info.count;
@@ -264,10 +279,10 @@ std::vector<FirewallDrops> firewall_drops(const Facts& facts) {
     const Story story = story_of(facts.total);
     std::vector<FirewallDrops> out;
     const auto key = [&](const DropFacts& drops) {
-        return fmt::format("{} {}", drops.at.netns, is_conntrack_drop(drops, facts.total));
+        return fmt::format("{} {}", drops.at.netns, is_conntrack_drop(drops, facts));
     };
     for (const DropFacts& all : facts.drops().of("firewall-drop", key))
-        if (!is_conntrack_drop(all, facts.total))
+        if (!is_conntrack_drop(all, facts))
             for (FirewallDrops& group : groups_of(all, facts.total, story))
                 out.push_back(std::move(group));
     return out;

@@ -30,8 +30,15 @@ struct FirewallDrops {
 /// All of them; without what a full connection table dropped.
 std::vector<FirewallDrops> firewall_drops(const Facts& facts);
 
-/// The drops are those of a connection table that has no room: the kernel's own count says so.
-bool is_conntrack_drop(const DropFacts& drops, const Window& total);
+/// The fullest that the connection table of that namespace was.
+struct TableUse {
+    std::uint64_t count = 0, max = 0;
+    double share() const { return max ? double(count) / double(max) : 0; }
+};
+TableUse conntrack_use(std::uint32_t netns, const Facts& facts);
+
+/// The drops are those of a connection table that has no room: the kernel's own counts say so.
+bool is_conntrack_drop(const DropFacts& drops, const Facts& facts);
 
 /// Destinations where attempts to connect are answered by this host's firewall, not by who is
 /// there.

@@ -32,6 +32,7 @@ constexpr ErrorKind kReceive[] = {
     {"rx_crc", &link_total::rx_crc, "frames damaged on the way", kMedium},
     {"rx_frame", &link_total::rx_frame, "malformed frames", kMedium},
     {"rx_fifo", &link_total::rx_fifo, "the device's memory overflowed", kHost},
+    {"rx_over", &link_total::rx_over, "the device's ring overflowed", kHost},
     {"rx_missed", &link_total::rx_missed, "the host had no buffer for them", kHost},
 };
 constexpr ErrorKind kTransmit[] = {
@@ -50,8 +51,9 @@ struct Errors {
 
     double share() const { return count ? double(count) / double(count + packets) : 0; }
     bool is_fault() const {
-        return count > threshold::kNicErrors ||
-               (count >= threshold::kNicErrorsMin && share() >= threshold::kNicErrorShare);
+        using namespace threshold;
+        return (count > kNicErrors && share() >= kNicErrorShareMin) ||
+               (count >= kNicErrorsMin && share() >= kNicErrorShare);
     }
 };
 
@@ -70,7 +72,7 @@ Errors sum_up(const char* direction, const link_total& row, std::span<const Erro
 }
 
 Errors received(const link_total& row) {
-    const std::uint64_t size = row.rx_length + row.rx_over; // told of by mtu-mismatch
+    const std::uint64_t size = row.rx_length; // told of by mtu-mismatch
     return sum_up("received", row, kReceive,
                   row.rx_errors + row.rx_missed > size ? row.rx_errors + row.rx_missed - size : 0,
                   row.rx_packets);

@@ -73,6 +73,7 @@ std::vector<Finding> detect_no_route(const Facts& facts) {
         if (is_ours(packets.why))
             if (auto finding = packets_finding(packets, facts.total))
                 findings.push_back(std::move(*finding));
+    limit_per_process(findings);
     return findings;
 }
 

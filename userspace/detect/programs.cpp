@@ -211,7 +211,9 @@ std::vector<Finding> detect_cgroup_drop(const Facts& facts) {
             story.needed = egress;
             finding = drop_finding(story, drops, facts.total);
         } else {
-            finding = local_drop_finding(drops, facts.total); // the socket's own filter
+            finding = local_drop_finding(drops, facts.total); // the socket's own filter:
+            if (finding)
+                finding->severity = Severity::kInfo; // the process wants it so
         }
         if (!finding)
             continue;

@@ -39,12 +39,16 @@ Pruning pruning_in(const Window& total, std::uint32_t netns, const DropFacts& dr
     return pruning;
 }
 
-/// Who had most in full buffers. Those of dropped packets come first: they are certain.
+double fill_of(const receiver_total& row) {
+    return row.rcvbuf ? double(row.memory_bytes) / double(row.rcvbuf) : 0;
+}
+
+/// Whose buffer is fullest. Those of dropped packets come first: they are certain.
 std::optional<receiver_total> fullest(const Window& total, std::uint32_t netns) {
     std::optional<receiver_total> most;
     for (const auto& [row, info] : total.rows<receiver_total>(ABI_RECEIVER_TOTAL))
         if (row.flow.netns == netns && row.flow.protocol == IPPROTO_TCP &&
-            (!most || row.memory_bytes > most->memory_bytes))
+            fill_of(row) >= threshold::kPruneFull && (!most || fill_of(row) > fill_of(*most)))
             most = row;
     return most;
 }
@@ -70,7 +74,7 @@ void add_evidence(Finding& finding, const Pruning& pruning,
             {fmt::format("{} bytes unread at {}, {} of its {} bytes of buffer in use",
                          full->unread_bytes, endpoint(full->flow, true), full->memory_bytes,
                          full->rcvbuf),
-             double(full->memory_bytes) / double(full->rcvbuf), "ratio", "sk_rmem_alloc"});
+             fill_of(*full), "ratio", "sk_rmem_alloc"});
     if (pruning.pressure)
         finding.evidence.push_back(
             {fmt::format("the memory for TCP ran short {} times", pruning.pressure),

@@ -72,10 +72,25 @@ void add_dropped_parts(Finding& finding, const Window& total) {
              double(count), "packets", "kfree_skb"});
 }
 
+/// Anybody on the Internet can send parts of datagrams that nobody here waits for.
+bool only_strangers(const std::vector<DropFacts>& places) {
+    bool sampled = false;
+    for (const DropFacts& place : places) {
+        if (!place.affected.empty() || !std::ranges::all_of(place.samples, [](const auto& sample) {
+                return is_from_stranger(sample.record);
+            }))
+            return false;
+        sampled |= !place.samples.empty();
+    }
+    return sampled;
+}
+
 Finding describe(std::uint32_t netns, const Reassembly& r, const std::vector<DropFacts>& places,
                  const Window& total) {
     Finding finding{.id = "reassembly-failure", .layer = Layer::kNetwork};
-    finding.severity = !r.complete || r.share() >= 0.5 ? Severity::kCritical : Severity::kWarning;
+    finding.severity = only_strangers(places)            ? Severity::kInfo
+                       : !r.complete || r.share() >= 0.5 ? Severity::kCritical
+                                                         : Severity::kWarning;
     finding.confidence = r.failed ? 0.9 : 0.8;
     finding.title = r.complete ? fmt::format("{} of the fragmented datagrams do not complete",
                                              percent(r.share()))

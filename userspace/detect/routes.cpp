@@ -69,13 +69,6 @@ bool has_another_way(const route_total& row, const Attempts& attempts, const Win
     return sends_by_ipv4(row, total);
 }
 
-/// Announcements and searches, which nobody in particular answers.
-bool is_to_many(const abi_flow& flow) {
-    if (flow.family == AF_INET6)
-        return flow.remote[0] == 0xff;
-    return (flow.remote[0] & 0xf0) == 0xe0 || flow.remote[0] == 0xff;
-}
-
 Refused refused_by(std::uint32_t error) {
     switch (error) {
     case EINVAL:
@@ -270,7 +263,8 @@ std::uint64_t waiting_attempts(const DropFacts& drops) {
     constexpr unsigned kSyn = 2, kAck = 16;
     return static_cast<std::uint64_t>(std::ranges::count_if(drops.samples, [](const auto& row) {
         return row.record.flow.protocol == IPPROTO_TCP &&
-               (row.record.tcp_flags & (kSyn | kAck)) == kSyn && row.info.count > 1;
+               (row.record.tcp_flags & (kSyn | kAck)) == kSyn &&
+               row.info.count >= threshold::kWaitingPackets;
     }));
 }
 

@@ -117,6 +117,8 @@ std::vector<Finding> detect_softnet_drop(const Facts& facts) {
         auto finding = drop_finding(story, drops, facts.total);
         if (!finding)
             continue;
+        if (worst && share_of(*worst) < threshold::kBacklogShareMin)
+            finding->severity = Severity::kInfo;
         for (std::size_t i = 0; i < cpus.size() && i < 3; i++)
             finding->evidence.push_back(cpu_evidence(cpus[i]));
         if (auto flow = main_flow(drops))

@@ -17,7 +17,9 @@ inline constexpr double kTimeoutShareBurst =
     0.5; // most losses found only by the timer: bursts or tails
 
 // local-drop: packets of flows that are seen to suffer, or of a known socket.
-inline constexpr std::uint64_t kDropHurtMin = 5; // with at least one suffering flow
+inline constexpr std::uint64_t kDropHurtMin = 5;          // with flows that suffer
+inline constexpr std::uint64_t kDropConversationsMin = 3; // of them, where each lost little
+inline constexpr std::uint64_t kDropCriticalSegs = 100;   // sent again
 inline constexpr std::uint64_t kDropSocketMin =
     50; // of known sockets, no retransmission needed: UDP has none, and TCP
         // sends what its own queue refused without one
@@ -44,8 +46,9 @@ inline constexpr std::uint64_t kFlapMin = 2;
 // nic-errors, mtu-mismatch by a device's own counters. Operator's guide: more than 100. A cable in
 // order has a bit error rate of 1e-12 (IEEE 802.3), one damaged frame in ten million.
 inline constexpr std::uint64_t kNicErrors = 100;
-inline constexpr std::uint64_t kNicErrorsMin = 10; // fewer prove nothing
-inline constexpr double kNicErrorShare = 0.001;    // of the packets: TCP feels it
+inline constexpr std::uint64_t kNicErrorsMin = 10;   // fewer prove nothing
+inline constexpr double kNicErrorShare = 0.001;      // of the packets: TCP feels it
+inline constexpr double kNicErrorShareMin = 0.00001; // of busy devices, whatever the number
 inline constexpr double kNicErrorShareCritical = 0.01;
 
 // mtu-mismatch: of the packets a device sent. Probes of the path MTU (RFC 8899) are a few per
@@ -114,10 +117,12 @@ inline constexpr double kNoRouteShare = 0.5; // of the attempts to that destinat
 // Packets of others that routing drops. Who waits on another host is seen by its repeated SYNs: a
 // single one may be a scan. Without one, a tenth of all that comes in is no stray any more.
 inline constexpr std::uint64_t kWaitingMin = 2;
+inline constexpr std::uint64_t kWaitingPackets = 3; // of each: scanners repeat once
 inline constexpr double kDropReceivedShare = 0.1;
 // softnet-drop: of the packets a CPU was given. Whose packets die is chance, so the share is what a
 // path with that loss would do to everybody (see packet-loss).
 inline constexpr double kBacklogShare = 0.01;
+inline constexpr double kBacklogShareMin = 0.001; // whoever is seen to suffer
 inline constexpr std::uint64_t kSqueezeMin = 100;
 inline constexpr double kSqueezeShare = 0.5; // of its packets taken in rounds that ran out
 
@@ -125,7 +130,6 @@ inline constexpr double kSqueezeShare = 0.5; // of its packets taken in rounds t
 inline constexpr double kRingShare = 0.01;
 // A driver that is busy loses nothing, but each time costs a requeue.
 inline constexpr std::uint64_t kBusyMin = 100;
-inline constexpr double kBusyPerSecond = 100;
 
 // xdp-exception: a program that fails is a bug, whoever misses the packets.
 inline constexpr std::uint64_t kXdpFailuresMin = 10;
@@ -160,6 +164,7 @@ inline constexpr std::uint64_t kPruneLostMin = 10;
 inline constexpr std::uint64_t kPruneLostCritical = 100;
 inline constexpr double kPrunePerSecond = 1;
 inline constexpr double kPruneShare = 0.01;
+inline constexpr double kPruneFull = 0.9; // of its buffer in use: one that is squeezed
 
 // csum-errors: 16 bits let one corrupted packet in 65536 through, so a share is more than it looks.
 // From 1 % TCP's throughput collapses as by loss.

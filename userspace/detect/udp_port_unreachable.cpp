@@ -18,6 +18,7 @@ namespace {
 /// Datagrams of one address to one closed port.
 struct Stream {
     abi_flow flow{}; // of the first one
+    bool from_stranger = false;
     std::uint64_t sampled = 0, first_ns = 0, last_ns = 0;
     std::map<std::uint16_t, std::uint64_t> ports; // they came from
 };
@@ -30,8 +31,10 @@ Streams streams_of(const DropFacts& drops) {
         if (!drop.flow.family)
             continue;
         Stream& stream = streams[{address(drop.flow, true), endpoint(drop.flow, false)}];
-        if (!stream.sampled)
+        if (!stream.sampled) {
             stream.flow = drop.flow;
+            stream.from_stranger = is_from_stranger(drop);
+        }
         stream.sampled += info.count;
         stream.first_ns =
             stream.first_ns ? std::min(stream.first_ns, info.first_ns) : info.first_ns;
@@ -88,6 +91,8 @@ Finding describe(const Stream& stream, std::uint64_t datagrams, const DropFacts&
     const std::string to = endpoint(stream.flow, false), from = address(stream.flow, true);
     const std::uint32_t netns = drops.at.netns;
     Finding finding{.id = "udp-port-unreachable", .severity = Severity::kWarning};
+    if (!sender.owner.tgid && stream.from_stranger)
+        finding.severity = Severity::kInfo;
     finding.confidence = sender.owner.tgid ? 0.95 : 0.85;
     finding.title = sender.owner.tgid
                         ? fmt::format("{} sends datagrams to {}: nobody has that port",

@@ -127,7 +127,7 @@ bool out_of_hops(const Window& total, std::uint32_t netns) {
         grew[counter("IcmpMsg.InType11")] + grew[counter("Icmp6.InTimeExcds")];
     const std::uint64_t others =
         grew[counter("IcmpMsg.InType3")] + grew[counter("Icmp6.InDestUnreachs")];
-    return hops >= threshold::kTimeExceededMin && hops > others;
+    return hops >= threshold::kTimeExceededMin && others < threshold::kUnreachableMin;
 }
 
 } // namespace
@@ -139,8 +139,9 @@ std::uint64_t Unreachable::unanswered() const {
 
 bool Unreachable::is_fault() const {
     using namespace threshold;
-    if (by == UnreachableBy::kLoop && !all && !waiting)
-        return false; // datagrams with few hops are how traceroute works
+    if (only_datagrams()) // with few hops they are how traceroute works
+        return by != UnreachableBy::kLoop && failed >= kRefusedMin &&
+               failed_per_second >= kRefusedPerSecond;
     const std::uint64_t hurt = failed + still;
     if (hurt >= kUnreachableMin &&
         double(hurt) >= kUnreachableShare * double(std::max(all, failed)))
@@ -169,6 +170,7 @@ Unreachables::Unreachables(const Window& total) {
             u.by = UnreachableBy::kFilter;
         else if (reason == "IP_INHDR" || (!place && out_of_hops(total, u.flow.netns)))
             u.by = UnreachableBy::kLoop;
+        u.failed_per_second = per_second(total, double(u.failed));
         if (u.is_fault())
             x_faults.emplace(u.flow.netns, u.to);
         x_all.push_back(std::move(u));
@@ -181,7 +183,7 @@ bool Unreachables::explains(const abi_flow& flow) const {
 
 Finding unreachable_finding(const char* id, const Unreachable& one, const Window& total) {
     Finding finding{.id = id, .layer = Layer::kNetwork};
-    finding.severity = one.ok ? Severity::kWarning : Severity::kCritical;
+    finding.severity = one.ok || one.only_datagrams() ? Severity::kWarning : Severity::kCritical;
     finding.where = {.remote = one.to, .netns = one.party.netns};
     add_party(finding.affected, one.party);
     finding.first_ns = one.first_ns;

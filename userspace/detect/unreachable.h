@@ -33,11 +33,13 @@ struct Unreachable {
     std::uint64_t told = 0;        // errors about it that another namespace of this host sent
     std::uint64_t first_ns = 0;
     std::map<std::uint32_t, std::uint64_t> errors; // errno -> times
+    double failed_per_second = 0;
     UnreachableBy by = UnreachableBy::kRouter;
 
     /// Attempts that got no answer, told or not: routers say it once a second, and a socket that
     /// is busy at the moment does not hear it.
     std::uint64_t unanswered() const;
+    bool only_datagrams() const { return !all && !waiting && !still; }
     bool is_fault() const;
     std::string errors_text() const; // "40 EHOSTUNREACH, 2 ENETUNREACH"
 };
