@@ -97,7 +97,10 @@ Result<void> attach_walk(Loaded& into, const Hook& hook, bpf_program* program) {
 }
 
 Result<void> attach_hook(Loaded& into, const Hook& hook, bpf_program* program) {
-    Link link(bpf_program__attach_trace(program));
+    // tracing programs have no section that libbpf knows by now; see hook_types.cpp
+    Link link(bpf_program__type(program) == BPF_PROG_TYPE_TRACING
+                  ? bpf_program__attach_trace(program)
+                  : bpf_program__attach_raw_tracepoint(program, hook.tracepoint));
     if (!link)
         return std::unexpected(sys_error(errno, std::string("attach to ") + hook.tracepoint));
     into.links.push_back(std::move(link));
