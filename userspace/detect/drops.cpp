@@ -251,9 +251,24 @@ std::vector<std::uint64_t> main_drop_places(const Window& window) {
     return most;
 }
 
+namespace {
+
+/// All of it is TCP's, which repeated it, and that is next to nothing of what was sent there.
+bool is_ordinary(const DropFacts& drops, const Window& total) {
+    std::uint64_t out = 0;
+    for (const auto& [netns, segs] : drops.again)
+        if (const auto it = total.counters.find(netns); it != total.counters.end())
+            out += it->second.growth[counter("Tcp.OutSegs")];
+    return !drops.syn_conversations && drops.protocols.size() == 1 &&
+           drops.protocols.contains("tcp") && drops.segs_again && out &&
+           double(drops.segs_again) < threshold::kDropShareMin * double(out);
+}
+
+} // namespace
+
 std::optional<Finding> drop_finding(const DropStory& story, const DropFacts& drops,
                                     const Window& total) {
-    const bool hurts = drops.hurts();
+    const bool hurts = drops.hurts() && !is_ordinary(drops, total);
     const bool needed = story.needed && drops.packets >= threshold::kDropHurtMin;
     if (!hurts && !needed && drops.packets < threshold::kDropInfoMin)
         return std::nullopt;

@@ -23,6 +23,8 @@ inline constexpr std::uint64_t kDropCriticalSegs = 100;   // sent again
 inline constexpr std::uint64_t kDropSocketMin =
     50; // of known sockets, no retransmission needed: UDP has none, and TCP
         // sends what its own queue refused without one
+// TCP: fewer segments sent again than that share of all are as ordinary as on an Internet path.
+inline constexpr double kDropShareMin = 0.002;
 inline constexpr std::uint64_t kDropInfoMin = 100; // nobody seen to suffer: worth knowing only
 
 // neigh-failure. An entry fails after about 3 s (three probes, 1 s apart): twice is somebody who
