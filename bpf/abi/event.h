@@ -39,6 +39,7 @@ enum abi_kind {
 	ABI_PROGRAM_TOTAL = 19,
 	ABI_DROP_STACK = 30,
 	ABI_LINK_STAT = 31,
+	ABI_FLOW_TOTAL = 32,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };
 
