@@ -27,6 +27,7 @@ struct sk_buff {
 	void (*destructor)(struct sk_buff *skb);
 	char cb[48];
 	unsigned int len;
+	unsigned int data_len;
 	__be16 protocol;
 	__u8 pkt_type : 3;
 	__u16 transport_header;

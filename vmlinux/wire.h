@@ -34,4 +34,11 @@ struct tcphdr_start {
 	__u8 flags;
 };
 
+struct udphdr {
+	__be16 source;
+	__be16 dest;
+	__be16 len;
+	__sum16 check;
+};
+
 #endif

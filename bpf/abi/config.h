@@ -17,6 +17,7 @@ enum abi_filter {
 };
 
 #define ABI_HOOKS_MAX 8
+#define ABI_DNS_PORTS 4
 #define ABI_RING_BYTES (2 * 1024 * 1024)
 #define ABI_RING_WAKE_BYTES                                                                        \
 	(ABI_RING_BYTES / 8) /* unread bytes at which the reader is woken before its next tick */
@@ -44,9 +45,13 @@ struct abi_config {
 	__u32 tick_ns; /* length of a jiffy */
 	__u8 holders; /* 1: no hook is attached; who holds a socket now, UDP too, is all there is to
 			 know */
-	__u8 pad[3];
+	__u8 dns_hashes; /* 1: names that are asked for do not leave the kernel, only their hashes
+			  */
+	__u8 pad[2];
 	__u32 self; /* our own process */
+	__u16 dns_ports[ABI_DNS_PORTS]; /* host order, where name servers are asked; those not used
+					  repeat the first one */
 };
-ABI_SIZE(struct abi_config, 144);
+ABI_SIZE(struct abi_config, 152);
 
 #endif

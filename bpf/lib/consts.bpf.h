@@ -89,6 +89,7 @@
 #define PF_KTHREAD 0x00200000
 
 /* include/uapi/asm-generic/errno.h */
+#define EINTR 4
 #define ENOMEM 12
 #define EBUSY 16
 #define EEXIST 17
@@ -109,6 +110,12 @@
 #define ECONNREFUSED 111
 #define EHOSTDOWN 112
 #define EHOSTUNREACH 113
+
+/* include/linux/errno.h */
+#define ERESTARTSYS 512
+
+/* include/linux/socket.h */
+#define MSG_PEEK 2
 
 /* fs/proc/generic.c: PROC_DYNAMIC_FIRST is 0xF0000000; since 6.18 the initial namespaces have fixed
  * numbers just below it (include/uapi/linux/nsfs.h: enum init_ns_ino). No namespace's is smaller.

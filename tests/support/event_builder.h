@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "abi/connection.h"
+#include "abi/dns.h"
 #include "abi/drop.h"
 #include "abi/firewall.h"
 #include "abi/icmp.h"
@@ -97,6 +98,10 @@ template <>
 inline constexpr std::uint32_t kKindOf<softnet_total> = ABI_SOFTNET_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<program_total> = ABI_PROGRAM_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<dns_event> = ABI_DNS;
+template <>
+inline constexpr std::uint32_t kKindOf<dns_total> = ABI_DNS_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>

@@ -66,7 +66,7 @@ std::size_t size_of(Type type) {
 bool is_number(const Field& field) {
     return field.type != Type::kFlow && field.type != Type::kOwner && field.type != Type::kText &&
            field.type != Type::kHistogram && field.type != Type::kStack &&
-           field.type != Type::kAddress && field.type != Type::kMac;
+           field.type != Type::kAddress && field.type != Type::kMac && field.type != Type::kDnsName;
 }
 
 } // namespace

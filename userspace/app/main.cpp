@@ -100,6 +100,7 @@ Result<Session> start_session(const Options& options, const std::set<std::uint32
     config->samples = for_people ? kSamplesStream : kSamplesVerdict;
     config->sample_mask = kTimedOneIn - 1;
     config->slow_ns = 100'000'000;
+    set_dns(options, *config);
     Session session;
     const std::uint64_t began = boot_now_ns();
     session.features = read_features(wanted_hooks(), options.hidden_hooks);

@@ -84,12 +84,22 @@ void check_show_filters(const Options& o) {
         throw CLI::ValidationError("show interfaces", "takes the filters --netns and --dev only");
 }
 
+void add_dns(CLI::App& app, Options& o) {
+    app.add_option("--dns-port", o.dns_ports,
+                   fmt::format("port of name servers (default 53); up to {}", ABI_DNS_PORTS))
+        ->check(CLI::Range(1, 65535))
+        ->expected(1, ABI_DNS_PORTS);
+    app.add_flag("--no-dns-names", o.no_dns_names,
+                 "leave names that are asked for in the kernel, take only their hashes");
+}
+
 CLI::App* add_watch(CLI::App& app, Options& o) {
     CLI::App* watch = app.add_subcommand("watch", "live stream of events");
     watch->add_option("signal", o.kinds, "which events; default all")->check(check_kind);
     add_for(*watch, o, "stop after this time (default: at SIGINT)");
     watch->add_flag("--all", o.all, "also drops that are normal life");
     add_filters(*watch, o.filters);
+    add_dns(*watch, o);
     add_output(*watch, o);
     return watch;
 }
@@ -229,6 +239,14 @@ Result<abi_config> resolve_filters(const Filters& f) {
     return config;
 }
 
+void set_dns(const Options& options, abi_config& config) {
+    config.dns_hashes = options.no_dns_names;
+    const std::vector<std::uint16_t> ports =
+        options.dns_ports.empty() ? std::vector<std::uint16_t>{53} : options.dns_ports;
+    for (std::size_t i = 0; i < ABI_DNS_PORTS; i++)
+        config.dns_ports[i] = ports[i < ports.size() ? i : 0];
+}
+
 std::expected<Options, int> parse_options(int argc, char** argv) {
     Options o;
     CLI::App app("Which process, which socket and which place in the kernel is to blame for this "
@@ -245,6 +263,7 @@ std::expected<Options, int> parse_options(int argc, char** argv) {
     diagnose->add_option("--replay", o.replay,
                          "judge what --save wrote, without touching the kernel");
     add_filters(*diagnose, o.filters);
+    add_dns(*diagnose, o);
     add_output(*diagnose, o);
     CLI::App* watch = add_watch(app, o);
     CLI::App* show = add_show(app, o);

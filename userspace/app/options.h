@@ -35,8 +35,10 @@ struct Options {
     Filters filters;
     std::set<std::string> hidden_hooks;
     bool debug = false;
-    bool all = false;                 // watch: normal life too
-    std::vector<std::string> kinds;   // watch
+    bool all = false;                     // watch: normal life too
+    std::vector<std::string> kinds;       // watch
+    std::vector<std::uint16_t> dns_ports; // none: 53
+    bool no_dns_names = false;
     std::string only;                 // diagnose
     std::string save, replay;         // diagnose
     Topic topic = Topic::kListeners;  // show
@@ -46,6 +48,9 @@ struct Options {
 
 /// Either options, or an exit code because help or a usage error was printed.
 std::expected<Options, int> parse_options(int argc, char** argv);
+
+/// What is asked of the hooks of name resolution.
+void set_dns(const Options& options, abi_config& config);
 
 /// Looks the filters up on this host (names of namespaces, devices, cgroups).
 Result<abi_config> resolve_filters(const Filters& filters);

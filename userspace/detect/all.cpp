@@ -12,6 +12,7 @@
 
 #include "detect/finding.h"
 #include "detect/links.h"
+#include "detect/resolution.h"
 
 namespace culprit {
 
@@ -70,6 +71,14 @@ constexpr std::array kDetectors = {
     Entry{"udp-port-unreachable", detect_udp_port_unreachable},
     Entry{"rcvbuf-prune", detect_rcvbuf_prune},
     Entry{"csum-errors", detect_csum_errors},
+    Entry{"dns-unreachable", detect_dns_unreachable},
+    Entry{"dns-timeout", detect_dns_timeout},
+    Entry{"dns-servfail", detect_dns_servfail},
+    Entry{"dns-refused", detect_dns_refused},
+    Entry{"dns-slow", detect_dns_slow},
+    Entry{"dns-truncated", detect_dns_truncated},
+    Entry{"dns-search-amplification", detect_dns_search_amplification},
+    Entry{"dns-nxdomain", detect_dns_nxdomain},
 };
 
 /// What a symptom and its cause have in common.
@@ -78,6 +87,7 @@ enum class Same {
     kDevice,  // and the namespace; the cause's, or the one it reaches over to
     kPath,    // the device; where the symptom tells of none, a process or the only device there is
     kAddress, // the cause's, as the other end of the symptom, or as its own end anywhere
+    kProcess, // to blame for both
 };
 
 /// A finding that another one explains.
@@ -109,6 +119,13 @@ constexpr Explained kExplained[] = {
     {"connect-timeout", "duplicate-ip", Same::kAddress},
     {"rst-storm", "duplicate-ip", Same::kAddress},
     {"packet-loss", "duplicate-ip", Same::kAddress},
+    {"dns-timeout", "link-flap", Same::kPath},
+    {"dns-timeout", "link-down", Same::kPath},
+    {"dns-timeout", "neigh-failure", Same::kAddress},
+    {"dns-timeout", "duplicate-ip", Same::kAddress},
+    {"dns-unreachable", "no-route", Same::kAddress},
+    {"dns-unreachable", "neigh-failure", Same::kAddress},
+    {"dns-nxdomain", "dns-search-amplification", Same::kProcess},
 };
 
 /// "10.0.0.1:80" and "[::1]:80" without the port.
@@ -165,6 +182,9 @@ bool have_in_common(Same same, const Finding& cause, const Finding& symptom, con
         return on_path(cause, symptom, links);
     case Same::kAddress:
         return at_address(cause, symptom.where);
+    case Same::kProcess:
+        return cause.culprit && symptom.culprit &&
+               same_process(cause.culprit->owner, symptom.culprit->owner);
     }
     return false;
 }

@@ -218,6 +218,23 @@ inline constexpr std::uint64_t kFinTimeoutProposed = 30;
 // orphans: one peer that takes nothing. Many peers with one each went away, which is normal life.
 inline constexpr std::uint64_t kOrphansMin = 20;
 
+// DNS. Operator's guide: a server's answer over 200 ms is red, a lookup over 1 s too. A few names
+// that do not exist, a lost packet and a slow name now and then are normal.
+inline constexpr std::uint64_t kDnsSlowUs = 200'000;
+inline constexpr std::uint64_t kDnsLookupUs = 1'000'000;
+inline constexpr double kDnsSlowShare = 0.3;      // of the answers: as a rule
+inline constexpr std::uint64_t kDnsMin = 5;       // fewer prove nothing
+inline constexpr double kDnsShare = 0.2;          // of the answers
+inline constexpr double kDnsHurtShare = 0.5;      // every other lookup
+inline constexpr std::uint64_t kDnsSilentMin = 2; // from a server that never answers
+inline constexpr std::uint64_t kDnsLostMin = 3;   // from one that does
+inline constexpr double kDnsLostShare = 0.05; // above the loss of a bad path, kLossRatioCritical
+inline constexpr std::uint64_t kDnsMissingMin = 30; // names that do not exist
+inline constexpr double kDnsMissingPerSecond = 2;
+inline constexpr double kDnsMissingShare = 0.5;
+// One search domain takes half of the questions, the two of a small network two thirds.
+inline constexpr double kDnsSearchShare = 0.7;
+
 // The pool of connections as a whole (`show connections`). Operator's guide.
 inline constexpr double kPoolTimeWaitPercent = 30;
 inline constexpr double kPoolCloseWait = 1000;

@@ -60,7 +60,11 @@ constexpr Check kChecks[] = {
     {Layer::kTransport, "socket", "receive buffers of UDP and TCP, when the run began and ended",
      true},
     {Layer::kTransport, "", "windows: no signal yet", false},
-    {Layer::kApplication, "", "DNS, slow and hung processes: no signal yet", true},
+    {Layer::kApplication, "dns",
+     "name resolution by process and server: latency, silence, response codes", true},
+    {Layer::kApplication, "",
+     "TLS and HTTP: what is said in a connection is payload, which is not read", false},
+    {Layer::kApplication, "", "slow and hung processes: no signal yet", true},
 };
 
 std::vector<LayerVerdict> layers_of(const VerdictInput& input,

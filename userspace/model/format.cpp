@@ -13,6 +13,7 @@
 #include <fmt/ranges.h>
 
 #include "model/identity.h"
+#include "util/dns.h"
 #include "util/text.h"
 
 namespace culprit {
@@ -205,6 +206,8 @@ std::string field_text(const Field& field, std::span<const std::byte> record, co
         return text_at(record, field);
     if (field.type == Type::kAddress)
         return address_at(record, field.offset);
+    if (field.type == Type::kDnsName)
+        return dns_name(record.subspan(field.offset, field.size));
     const std::uint64_t value = field.size <= 8 ? number_at(record, field.offset, field.size) : 0;
     const auto small = static_cast<std::uint32_t>(value);
     switch (field.type) {
@@ -233,6 +236,10 @@ std::string field_text(const Field& field, std::span<const std::byte> record, co
         return tcp_flags(small);
     case Type::kMac:
         return mac(value_at<MacBytes>(record, field.offset));
+    case Type::kDnsType:
+        return dns_type(small);
+    case Type::kDnsRcode:
+        return dns_rcode(small);
     case Type::kHex:
         return fmt::format("{:x}", value);
     case Type::kNetns:

@@ -140,6 +140,7 @@ bool put_field(std::span<std::byte> record, const Field& field, const Json& from
     case Type::kOwner:
         return put_owner(record, field, from);
     case Type::kText:
+    case Type::kDnsName:
         return put_text(record, field.offset, field.size, from.get<std::string>());
     case Type::kAddress:
         return address_bytes(from.get<std::string>(),
@@ -199,7 +200,7 @@ void record_to_raw_json(const Kind& kind, std::span<const std::byte> record, Jso
             member = words_json(record, field);
         else if (field.type == Type::kAddress)
             member = address_text(reinterpret_cast<const __u8*>(record.data()) + field.offset);
-        else if (field.type == Type::kText)
+        else if (field.type == Type::kText || field.type == Type::kDnsName)
             member = safe_text(
                 {reinterpret_cast<const char*>(record.data()) + field.offset, field.size});
         else

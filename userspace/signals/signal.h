@@ -43,6 +43,9 @@ enum class Type {
     kStack,     // u64[size / 8] kernel addresses, innermost first, up to the first 0
     kAddress,   // u8[16] as in abi_flow; the u32 before it is the family
     kMac,       // u8[8]: a link-layer address of six bytes, filled up with 0
+    kDnsName,   // u8[]: a name as on the wire, filled up with 0; hostile
+    kDnsType,   // number of a type of resource record
+    kDnsRcode,  // number of a response code
 };
 
 /// One member of a record. Everything about it that anything outside the signal needs to know.

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A datagram leaves a socket: is it a question of a client, or a server's answer? */
+#ifndef CULPRIT_DNS_SENT_BPF_H
+#define CULPRIT_DNS_SENT_BPF_H
+
+#include "dns_wait.bpf.h"
+
+#define ASKERS 4096
+#define ASKED_LATELY_NS (60 * SECOND_NS)
+#define IP_OFFSET 0x1fff
+
+enum {
+	WORK_SENT = 0,
+	WORK_READ = 1,
+	WORK_LOOK = 2,
+	WORK_STREAM = 3,
+};
+
+/* Sockets without a fixed peer that asked a question, direct mapped by address: the jiffy of the
+ * last one. Two sockets of one slot only cost a look into the map. */
+static __u64 askers[ASKERS];
+
+static __always_inline __u64 *asker_of(const struct sock *sk)
+{
+	__u64 address = (__u64)sk;
+	__u32 slot = ((address >> 6) ^ (address >> 18)) & (ASKERS - 1);
+
+	/* the pointer lives on, so its own register is not shifted: "R6 32-bit pointer arithmetic
+	 * prohibited" */
+	asm volatile("" : "+r"(slot) : "r"(sk));
+	return &askers[slot & (ASKERS - 1)];
+}
+
+static __always_inline bool asked_lately(const struct sock *sk)
+{
+	__u64 asked = *asker_of(sk);
+
+	return asked && (bpf_jiffies64() - asked) * config.tick_ns < ASKED_LATELY_NS;
+}
+
+static __always_inline bool is_dns_port(__u16 port)
+{
+	bool found = false;
+
+	for (__u32 i = 0; i < ABI_DNS_PORTS; i++)
+		found = found || port == config.dns_ports[i];
+	return found;
+}
+
+static __always_inline bool is_udp(const struct sock *sk)
+{
+	__u8 state = sk->__sk_common.skc_state;
+
+	return state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV &&
+	       sk->sk_protocol == IPPROTO_UDP;
+}
+
+static __always_inline bool is_tcp(const struct sock *sk)
+{
+	__u16 family = sk->__sk_common.skc_family;
+
+	return (family == AF_INET || family == AF_INET6) && sk->sk_protocol == IPPROTO_TCP;
+}
+
+/* Where the datagram goes. A socket with a fixed peer has it, before any translation. */
+static __always_inline __u16 far_port(const struct sock *sk, const struct sk_buff *skb)
+{
+	__be16 ports[2] = {};
+
+	if (sk->__sk_common.skc_dport)
+		return bpf_ntohs(sk->__sk_common.skc_dport);
+	if (bpf_probe_read_kernel(ports, sizeof(ports), skb->head + skb->transport_header))
+		return 0;
+	return bpf_ntohs(ports[1]);
+}
+
+static __always_inline void flow_of_question(struct abi_flow *flow, const struct sock *sk,
+					     const struct sk_buff *skb)
+{
+	struct packet packet = {};
+
+	if (sk->__sk_common.skc_dport) {
+		flow_from_common(flow, &sk->__sk_common);
+		flow->protocol = IPPROTO_UDP;
+	} else {
+		flow_from_skb(flow, &packet, skb);
+		flow->netns = netns_of_common(&sk->__sk_common);
+	}
+}
+
+/* How often, and since when, does the process ask for this name? */
+static __always_inline void note_repeat(struct dns_waiting *waiting, __u64 now)
+{
+	struct dns_event *event = &waiting->event;
+	struct dns_name_key key = { event->name_hash, event->owner.tgid, event->type };
+	struct dns_name *known = bpf_map_lookup_elem(&dns_names, &key);
+	struct dns_name fresh = { now, now, 0 };
+	__u64 since = known ? now - known->last_ns : REPEAT_MAX_NS;
+
+	if (known && since < REPEAT_MAX_NS) {
+		fresh = *known;
+		if (since >= REPEAT_MIN_NS) {
+			fresh.tries++;
+			fresh.last_ns = now;
+		}
+	}
+	bpf_map_update_elem(&dns_names, &key, &fresh, BPF_ANY);
+	waiting->first_ns = fresh.first_ns;
+	event->retries = fresh.tries;
+}
+
+static __always_inline void question_count(const struct dns_event *event, __u32 program)
+{
+	struct dns_counts *counts = counts_of(event, program);
+
+	if (!counts)
+		return;
+	count_one(&counts->questions);
+	if (event->retries)
+		count_one(&counts->retries);
+}
+
+/* A question whose flow, owner, name and type are known begins to wait. */
+static __always_inline void question_begin(struct dns_waiting *fresh,
+					   const struct dns_waiting_key *key, __u32 program)
+{
+	struct dns_event *event = &fresh->event;
+
+	if (config.filters && !(flow_matches(&event->flow) && owner_matches(&event->owner)))
+		return;
+	fresh->asked_ns = bpf_ktime_get_boot_ns();
+	event->rcode = DNS_NO_RCODE;
+	note_repeat(fresh, fresh->asked_ns);
+	question_count(event, program);
+	count_refused(ABI_DNS, bpf_map_update_elem(&dns_waitings, key, fresh, BPF_ANY));
+}
+
+/* A device on top of another one passes the same packet on. */
+static __always_inline bool is_passed_on(const struct dns_waiting *known, const struct sk_buff *skb)
+{
+	return known && known->skb == (__u64)skb &&
+	       bpf_ktime_get_boot_ns() - known->asked_ns < REPEAT_MIN_NS;
+}
+
+static __noinline void question_sent(const struct sk_buff *skb, struct sock *sk)
+{
+	__u32 which = WORK_SENT, bytes;
+	struct dns_work *work = bpf_map_lookup_elem(&dns_works, &which);
+	struct dns_waiting_key key = { .sk = (__u64)sk, .protocol = IPPROTO_UDP };
+	struct dns_waiting *fresh;
+
+	if (!work)
+		return;
+	fresh = &work->waiting;
+	__builtin_memset(fresh, 0, sizeof(*fresh));
+	bytes = datagram_read(&work->message, sizeof(work->message), skb);
+	if (!bytes || !is_question(&work->message.header) ||
+	    !question_take(&fresh->event, &work->message, bytes))
+		return;
+	key.id = work->message.header.id;
+	if (is_passed_on(bpf_map_lookup_elem(&dns_waitings, &key), skb))
+		return;
+	fresh->skb = (__u64)skb;
+	flow_of_question(&fresh->event.flow, sk, skb);
+	owner_from_packet_sock(&fresh->event.owner, sk, true);
+	*asker_of(sk) = bpf_jiffies64();
+	question_begin(fresh, &key, WORK_SENT);
+}
+
+/* What a server's socket is asked, and what it answers. */
+static __always_inline struct dns_counts *served(struct sock *sk, __u32 program)
+{
+	struct dns_key key = { .role = DNS_SERVER, .protocol = sk->sk_protocol };
+	struct abi_owner owner;
+	struct abi_flow flow;
+
+	flow_from_common(&flow, &sk->__sk_common);
+	owner_from_packet_sock(&owner, sk, true);
+	if (!place_matches(flow.netns, 0) || !owner_matches(&owner))
+		return NULL;
+	__builtin_memcpy(key.server, flow.local, sizeof(key.server));
+	key.netns = flow.netns;
+	key.port = flow.local_port;
+	key.family = flow.family;
+	key.tgid = owner.tgid;
+	key.start_ns = owner.start_ns;
+	return counts_at(&key, &owner, program);
+}
+
+/* Of a large answer only the first fragment has the header. */
+static __always_inline bool is_later_fragment(const struct sk_buff *skb)
+{
+	struct iphdr ip = {};
+
+	return skb->protocol == bpf_htons(ETH_P_IP) &&
+	       !bpf_probe_read_kernel(&ip, sizeof(ip), skb->head + skb->network_header) &&
+	       ip.frag_off & bpf_htons(IP_OFFSET);
+}
+
+static __noinline void answer_sent(const struct sk_buff *skb, struct sock *sk)
+{
+	struct dns_header header = {};
+	struct dns_counts *counts;
+
+	if (is_later_fragment(skb) || !datagram_read(&header, sizeof(header), skb) ||
+	    !(header.flags & bpf_htons(DNS_QR)))
+		return;
+	counts = served(sk, WORK_SENT);
+	if (!counts)
+		return;
+	count_one(&counts->answers);
+	count_rcode(counts, bpf_ntohs(header.flags), !header.answers);
+}
+
+#endif

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Which names do this host's processes ask for, which server, and what becomes of it? Seen at the
+ * sockets, so that address translation, stacked devices and forwarded packets change nothing. */
+#include "vmlinux.h"
+
+#include "dns_stream.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* net/core/dev.c: __dev_queue_xmit(): each packet that leaves a socket passes here, over whatever
+ * system call or io_uring, and softirq is off. Two loads for one that is not UDP, and for UDP to an
+ * unconnected peer one read of four bytes. sock_send_length, which runs for each call, would need
+ * 30 ns more there to find the peer in the caller's memory. */
+SEC("?tp_btf/net_dev_queue")
+int BPF_PROG(dns_sent, struct sk_buff *skb)
+{
+	struct sock *sk = sock_of_skb(skb);
+
+	if (!sk || !is_udp(sk))
+		return 0;
+	if (is_dns_port(far_port(sk, skb)))
+		question_sent(skb, sk);
+	else if (is_dns_port(sk->__sk_common.skc_num))
+		answer_sent(skb, sk);
+	return 0;
+}
+
+/* net/socket.c: sock_recvmsg_nosec(), since 6.3: each call that reads from a socket, in its task.
+ * The message itself is in the caller's memory by then. UDP has no other hook that tells of it:
+ * skb_copy_datagram_iovec is not for linear packets, and netif_receive_skb is on the device that
+ * the packet came by, which with macvlan or ipvlan is another namespace's. */
+SEC("?tp_btf/sock_recv_length")
+int BPF_PROG(dns_read, struct sock *sk, int ret, int flags)
+{
+	bool udp = is_udp(sk);
+	__u16 far, near;
+
+	if (!udp && !is_tcp(sk))
+		return 0;
+	far = bpf_ntohs(sk->__sk_common.skc_dport);
+	near = sk->__sk_common.skc_num;
+	if (udp) {
+		if (far ? is_dns_port(far) : asked_lately(sk))
+			message_read(sk, ret, flags, is_dns_port(near));
+		else if (is_dns_port(near))
+			message_read(sk, ret, flags, true);
+	} else if (ret > 0 && !(flags & MSG_PEEK)) {
+		if (is_dns_port(far))
+			stream_answer(sk, ret);
+		else if (is_dns_port(near))
+			stream_served(sk, ret, false);
+	}
+	return 0;
+}
+
+/* net/socket.c: sock_sendmsg_nosec(), since 6.3. A stream's segments do not show where a message
+ * begins, and have their bytes in pages that programs cannot read; the call that sends them does
+ * and has not. */
+SEC("?tp_btf/sock_send_length")
+int BPF_PROG(dns_streamed, struct sock *sk, int ret, int flags)
+{
+	if (!is_tcp(sk) || ret <= 0)
+		return 0;
+	if (is_dns_port(bpf_ntohs(sk->__sk_common.skc_dport)))
+		stream_question(sk, ret);
+	else if (is_dns_port(sk->__sk_common.skc_num))
+		stream_served(sk, ret, true);
+	return 0;
+}
+
+/* Run by userspace several times a second over the questions that wait. */
+SEC("?iter/bpf_map_elem")
+int dns_look(struct bpf_iter__bpf_map_elem *ctx)
+{
+	const struct dns_waiting_key *at = ctx->key;
+	struct dns_waiting *waiting;
+	struct dns_waiting_key key;
+
+	if (!at || !ctx->value)
+		return 0;
+	key = *at;
+	waiting = bpf_map_lookup_elem(&dns_waitings, &key);
+	if (waiting)
+		question_look(waiting, &key);
+	return 0;
+}
