@@ -75,35 +75,48 @@ static __always_inline bool answer_read(const struct sock *sk, const struct sysc
 	return batch == 1; /* it could be read, and was something else */
 }
 
-static __always_inline bool is_from_client(const struct syscall *call, bool known)
+static __always_inline bool is_from_client(const struct syscall *call)
 {
 	struct dns_header header = {};
 
-	return !known || !header_read(&header, call, 0) || !(header.flags & bpf_htons(DNS_QR));
+	return !header_read(&header, call, 0) || !(header.flags & bpf_htons(DNS_QR));
+}
+
+/* The running task and the call it is in, which works on that socket. call->task is NULL when its
+ * arguments are not known. */
+struct dns_caller {
+	struct dns_user user;
+	struct syscall call;
+};
+
+static __always_inline void caller_of(struct dns_caller *caller, const struct sock *sk,
+				      __u32 provenance)
+{
+	caller->user.netns = netns_of_common(&sk->__sk_common);
+	owner_from_current(&caller->user.owner, provenance);
+	caller->user.owner.cgroup_id = cgroup_of(sk);
+	syscall_of_current(&caller->call);
 }
 
 /* Something was read from a socket that asks or serves, or nothing but an error. */
-static __noinline void message_read(struct sock *sk, int ret, int flags, bool serves)
+static __noinline void message_read(const struct sock *sk, int ret, bool serves,
+				    const struct dns_caller *caller)
 {
-	struct syscall call = {};
-	bool known = syscall_of_current(&call);
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct dns_counts *counts;
+	__u32 batch = caller->call.number == SYSCALL_RECVMMSG ? BATCH_MAX : 1;
 
-	if (flags & MSG_PEEK || ret == -EAGAIN || ret == -ERESTARTSYS || ret == -EINTR)
+	if (ret == -EAGAIN || ret == -ERESTARTSYS || ret == -EINTR)
 		return;
 	if (ret < 0) {
 		note_trouble(sk, -ret, now);
-		return;
-	}
-	if (serves && is_from_client(&call, known)) {
-		counts = served(sk, WORK_READ);
+	} else if (serves && is_from_client(&caller->call)) {
+		counts = served(sk, &caller->user, WORK_READ);
 		if (counts)
 			count_one(&counts->questions);
-		return;
-	}
-	if (!known || !answer_read(sk, &call, call.number == SYSCALL_RECVMMSG ? BATCH_MAX : 1, now))
+	} else if (!answer_read(sk, &caller->call, batch, now)) {
 		note_trouble(sk, 0, now);
+	}
 }
 
 static __always_inline void count_end(const struct dns_event *event, __u32 outcome)

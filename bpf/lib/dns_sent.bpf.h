@@ -62,6 +62,12 @@ static __always_inline bool is_tcp(const struct sock *sk)
 	return (family == AF_INET || family == AF_INET6) && sk->sk_protocol == IPPROTO_TCP;
 }
 
+/* Who works on a socket, read before the paths part: see struct place in flow.bpf.h. */
+struct dns_user {
+	struct abi_owner owner;
+	__u32 netns;
+};
+
 /* Where the datagram goes. A socket with a fixed peer has it, before any translation. */
 static __always_inline __u16 far_port(const struct sock *sk, const struct sk_buff *skb)
 {
@@ -75,16 +81,16 @@ static __always_inline __u16 far_port(const struct sock *sk, const struct sk_buf
 }
 
 static __always_inline void flow_of_question(struct abi_flow *flow, const struct sock *sk,
-					     const struct sk_buff *skb)
+					     const struct sk_buff *skb, __u32 netns)
 {
 	struct packet packet = {};
 
 	if (sk->__sk_common.skc_dport) {
-		flow_from_common(flow, &sk->__sk_common);
+		flow_at(flow, &sk->__sk_common, netns);
 		flow->protocol = IPPROTO_UDP;
 	} else {
 		flow_from_skb(flow, &packet, skb);
-		flow->netns = netns_of_common(&sk->__sk_common);
+		flow->netns = netns;
 	}
 }
 
@@ -142,7 +148,8 @@ static __always_inline bool is_passed_on(const struct dns_waiting *known, const 
 	       bpf_ktime_get_boot_ns() - known->asked_ns < REPEAT_MIN_NS;
 }
 
-static __noinline void question_sent(const struct sk_buff *skb, struct sock *sk)
+static __noinline void question_sent(const struct sk_buff *skb, struct sock *sk,
+				     const struct dns_user *user)
 {
 	__u32 which = WORK_SENT, bytes;
 	struct dns_work *work = bpf_map_lookup_elem(&dns_works, &which);
@@ -161,30 +168,29 @@ static __noinline void question_sent(const struct sk_buff *skb, struct sock *sk)
 	if (is_passed_on(bpf_map_lookup_elem(&dns_waitings, &key), skb))
 		return;
 	fresh->skb = (__u64)skb;
-	flow_of_question(&fresh->event.flow, sk, skb);
-	owner_from_packet_sock(&fresh->event.owner, sk, true);
+	flow_of_question(&fresh->event.flow, sk, skb, user->netns);
+	fresh->event.owner = user->owner;
 	*asker_of(sk) = bpf_jiffies64();
 	question_begin(fresh, &key, WORK_SENT);
 }
 
 /* What a server's socket is asked, and what it answers. */
-static __always_inline struct dns_counts *served(struct sock *sk, __u32 program)
+static __always_inline struct dns_counts *served(const struct sock *sk, const struct dns_user *user,
+						 __u32 program)
 {
 	struct dns_key key = { .role = DNS_SERVER, .protocol = sk->sk_protocol };
-	struct abi_owner owner;
 	struct abi_flow flow;
 
-	flow_from_common(&flow, &sk->__sk_common);
-	owner_from_packet_sock(&owner, sk, true);
-	if (!place_matches(flow.netns, 0) || !owner_matches(&owner))
+	if (!place_matches(user->netns, 0) || !owner_matches(&user->owner))
 		return NULL;
+	flow_at(&flow, &sk->__sk_common, user->netns);
 	__builtin_memcpy(key.server, flow.local, sizeof(key.server));
 	key.netns = flow.netns;
 	key.port = flow.local_port;
 	key.family = flow.family;
-	key.tgid = owner.tgid;
-	key.start_ns = owner.start_ns;
-	return counts_at(&key, &owner, program);
+	key.tgid = user->owner.tgid;
+	key.start_ns = user->owner.start_ns;
+	return counts_at(&key, &user->owner, program);
 }
 
 /* Of a large answer only the first fragment has the header. */
@@ -197,7 +203,8 @@ static __always_inline bool is_later_fragment(const struct sk_buff *skb)
 	       ip.frag_off & bpf_htons(IP_OFFSET);
 }
 
-static __noinline void answer_sent(const struct sk_buff *skb, struct sock *sk)
+static __noinline void answer_sent(const struct sk_buff *skb, struct sock *sk,
+				   const struct dns_user *user)
 {
 	struct dns_header header = {};
 	struct dns_counts *counts;
@@ -205,7 +212,7 @@ static __noinline void answer_sent(const struct sk_buff *skb, struct sock *sk)
 	if (is_later_fragment(skb) || !datagram_read(&header, sizeof(header), skb) ||
 	    !(header.flags & bpf_htons(DNS_QR)))
 		return;
-	counts = served(sk, WORK_SENT);
+	counts = served(sk, user, WORK_SENT);
 	if (!counts)
 		return;
 	count_one(&counts->answers);

@@ -80,8 +80,8 @@ static __always_inline int stream_header(struct dns_header *header, const struct
 	return -1;
 }
 
-static __always_inline bool question_at(struct dns_work *work, struct sock *sk,
-					const struct stream_part *part)
+static __always_inline bool question_at(struct dns_work *work, const struct sock *sk,
+					const struct dns_user *user, const struct stream_part *part)
 {
 	struct dns_waiting_key key = { .sk = (__u64)sk, .protocol = IPPROTO_TCP };
 	struct dns_waiting *fresh = &work->waiting;
@@ -97,17 +97,16 @@ static __always_inline bool question_at(struct dns_work *work, struct sock *sk,
 	    !question_take(&fresh->event, &work->message, bytes))
 		return false;
 	key.id = work->message.header.id;
-	flow_from_common(&fresh->event.flow, &sk->__sk_common);
-	owner_from_current(&fresh->event.owner, ABI_OWNER_WRITER);
-	fresh->event.owner.cgroup_id = cgroup_of(sk);
+	flow_at(&fresh->event.flow, &sk->__sk_common, user->netns);
+	fresh->event.owner = user->owner;
 	question_begin(fresh, &key, WORK_STREAM);
 	return true;
 }
 
 struct stream_walk {
-	struct sock *sk;
+	const struct sock *sk;
 	struct dns_work *work;
-	struct syscall call;
+	const struct dns_caller *caller;
 	__u32 bytes; /* not looked at yet */
 };
 
@@ -116,8 +115,8 @@ static long question_next(__u32 index, void *data)
 	struct stream_walk *walk = data;
 	struct stream_part part;
 
-	if (!stream_part(&part, &walk->call, walk->bytes, index) ||
-	    !question_at(walk->work, walk->sk, &part))
+	if (!stream_part(&part, &walk->caller->call, walk->bytes, index) ||
+	    !question_at(walk->work, walk->sk, &walk->caller->user, &part))
 		return 1;
 	if (walk->bytes <= part.bytes + PREFIX_BYTES)
 		return 1;
@@ -126,26 +125,26 @@ static long question_next(__u32 index, void *data)
 }
 
 /* By bpf_loop(), which is older than the hook: unrolled, "BPF program is too large". */
-static __noinline void stream_question(struct sock *sk, __u32 bytes)
+static __noinline void stream_question(const struct sock *sk, __u32 bytes,
+				       const struct dns_caller *caller)
 {
-	struct stream_walk walk = { .sk = sk, .bytes = bytes };
+	struct stream_walk walk = { .sk = sk, .caller = caller, .bytes = bytes };
 	__u32 which = WORK_STREAM;
 
 	walk.work = bpf_map_lookup_elem(&dns_works, &which);
-	if (walk.work && syscall_of_current(&walk.call))
+	if (walk.work)
 		bpf_loop(STREAM_BATCH, question_next, &walk, 0);
 }
 
-static __noinline void stream_answer(struct sock *sk, __u32 bytes)
+static __noinline void stream_answer(const struct sock *sk, __u32 bytes,
+				     const struct dns_caller *caller)
 {
 	struct dns_waiting_key key = { .sk = (__u64)sk, .protocol = IPPROTO_TCP };
 	struct dns_header header = {};
 	struct dns_waiting *waiting;
 	struct stream_part part;
-	struct syscall call = {};
 
-	if (!syscall_of_current(&call) || !stream_part(&part, &call, bytes, 0) ||
-	    stream_header(&header, &part, true) < 0)
+	if (!stream_part(&part, &caller->call, bytes, 0) || stream_header(&header, &part, true) < 0)
 		return;
 	key.id = header.id;
 	waiting = bpf_map_lookup_elem(&dns_waitings, &key);
@@ -156,17 +155,17 @@ static __noinline void stream_answer(struct sock *sk, __u32 bytes)
 }
 
 /* The serving end. */
-static __noinline void stream_served(struct sock *sk, __u32 bytes, bool answer)
+static __noinline void stream_served(const struct sock *sk, __u32 bytes, bool answer,
+				     const struct dns_caller *caller)
 {
 	struct dns_header header = {};
-	struct syscall call = {};
 	struct stream_part part;
 	struct dns_counts *counts;
 
-	if (!syscall_of_current(&call) || !stream_part(&part, &call, bytes, 0) ||
+	if (!stream_part(&part, &caller->call, bytes, 0) ||
 	    stream_header(&header, &part, answer) < 0)
 		return;
-	counts = served(sk, answer ? WORK_STREAM : WORK_READ);
+	counts = served(sk, &caller->user, answer ? WORK_STREAM : WORK_READ);
 	if (!counts)
 		return;
 	count_one(answer ? &counts->answers : &counts->questions);

@@ -15,13 +15,20 @@ SEC("?tp_btf/net_dev_queue")
 int BPF_PROG(dns_sent, struct sk_buff *skb)
 {
 	struct sock *sk = sock_of_skb(skb);
+	struct dns_user user;
+	bool asks;
 
 	if (!sk || !is_udp(sk))
 		return 0;
-	if (is_dns_port(far_port(sk, skb)))
-		question_sent(skb, sk);
-	else if (is_dns_port(sk->__sk_common.skc_num))
-		answer_sent(skb, sk);
+	asks = is_dns_port(far_port(sk, skb));
+	if (!asks && !is_dns_port(sk->__sk_common.skc_num))
+		return 0;
+	user.netns = netns_of_common(&sk->__sk_common);
+	owner_from_packet_sock(&user.owner, sk, true);
+	if (asks)
+		question_sent(skb, sk, &user);
+	else
+		answer_sent(skb, sk, &user);
 	return 0;
 }
 
@@ -32,24 +39,24 @@ int BPF_PROG(dns_sent, struct sk_buff *skb)
 SEC("?tp_btf/sock_recv_length")
 int BPF_PROG(dns_read, struct sock *sk, int ret, int flags)
 {
-	bool udp = is_udp(sk);
-	__u16 far, near;
+	bool udp = is_udp(sk), asks, serves;
+	struct dns_caller caller = {};
+	__u16 far;
 
 	if (!udp && !is_tcp(sk))
 		return 0;
 	far = bpf_ntohs(sk->__sk_common.skc_dport);
-	near = sk->__sk_common.skc_num;
-	if (udp) {
-		if (far ? is_dns_port(far) : asked_lately(sk))
-			message_read(sk, ret, flags, is_dns_port(near));
-		else if (is_dns_port(near))
-			message_read(sk, ret, flags, true);
-	} else if (ret > 0 && !(flags & MSG_PEEK)) {
-		if (is_dns_port(far))
-			stream_answer(sk, ret);
-		else if (is_dns_port(near))
-			stream_served(sk, ret, false);
-	}
+	asks = far || !udp ? is_dns_port(far) : asked_lately(sk);
+	serves = is_dns_port(sk->__sk_common.skc_num);
+	if (!(asks || serves) || flags & MSG_PEEK)
+		return 0;
+	caller_of(&caller, sk, ABI_OWNER_READER);
+	if (udp)
+		message_read(sk, ret, serves, &caller);
+	else if (ret > 0 && asks)
+		stream_answer(sk, ret, &caller);
+	else if (ret > 0)
+		stream_served(sk, ret, false, &caller);
 	return 0;
 }
 
@@ -59,12 +66,19 @@ int BPF_PROG(dns_read, struct sock *sk, int ret, int flags)
 SEC("?tp_btf/sock_send_length")
 int BPF_PROG(dns_streamed, struct sock *sk, int ret, int flags)
 {
+	struct dns_caller caller = {};
+	bool asks;
+
 	if (!is_tcp(sk) || ret <= 0)
 		return 0;
-	if (is_dns_port(bpf_ntohs(sk->__sk_common.skc_dport)))
-		stream_question(sk, ret);
-	else if (is_dns_port(sk->__sk_common.skc_num))
-		stream_served(sk, ret, true);
+	asks = is_dns_port(bpf_ntohs(sk->__sk_common.skc_dport));
+	if (!asks && !is_dns_port(sk->__sk_common.skc_num))
+		return 0;
+	caller_of(&caller, sk, ABI_OWNER_WRITER);
+	if (asks)
+		stream_question(sk, ret, &caller);
+	else
+		stream_served(sk, ret, true, &caller);
 	return 0;
 }
 

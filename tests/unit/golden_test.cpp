@@ -157,6 +157,24 @@ std::vector<std::byte> a_neigh() {
     return copy(record);
 }
 
+std::vector<std::byte> a_dns() {
+    auto record = with_ends<dns_event>();
+    record.flow.remote_port = 53;
+    record.flow.protocol = IPPROTO_UDP;
+    record.latency_ns = 12'345'678;
+    record.waited_ns = 5'012'345'678;
+    record.retries = 1;
+    record.name_hash = 0x617a2edc30ac8e3f;
+    record.type = 28;
+    record.rcode = 3;
+    record.authoritative = 1;
+    std::ranges::copy(std::string_view("\x03www\x08"
+                                       "ex\x1b[2Jle\x00",
+                                       14),
+                      record.name);
+    return copy(record);
+}
+
 std::vector<std::byte> a_listen() {
     auto record = with_ends<listen_event>();
     record.flow = tcp_flow("10.0.0.1", 8080, "0.0.0.0", 0);
@@ -228,6 +246,8 @@ std::vector<std::byte> fixed_record(const Kind& kind) {
         return a_route();
     case ABI_NEIGH:
         return a_neigh();
+    case ABI_DNS:
+        return a_dns();
     default:
         return {};
     }

@@ -15,6 +15,7 @@
 #include "detect/reach.h"
 #include "model/format.h"
 #include "util/dns.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -24,7 +25,7 @@ constexpr std::size_t kNamesTold = 3;
 constexpr std::uint16_t kTypePtr = 12;
 
 using Words = std::array<std::uint64_t, sizeof(dns_counts) / 8>;
-using Key = std::tuple<std::uint32_t, std::uint32_t, std::uint64_t, std::string>;
+using Key = std::tuple<std::uint32_t, std::string, std::string>; // namespace, process, server
 
 void add(dns_counts& into, const dns_counts& more) {
     auto sum = std::bit_cast<Words>(into);
@@ -37,7 +38,7 @@ void add(dns_counts& into, const dns_counts& more) {
 }
 
 Key key_of(const abi_flow& flow, const abi_owner& owner) {
-    return {flow.netns, owner.tgid, owner.start_ns, endpoint(flow, false)};
+    return {flow.netns, std::string(until_nul(owner.comm)), endpoint(flow, false)};
 }
 
 void add_event(Asking& asking, const dns_event& event, const RowInfo& info) {
@@ -82,7 +83,12 @@ std::vector<Asking> askings(const Facts& facts, Concerns concerns) {
         if (row.role != DNS_CLIENT)
             continue;
         Asking& asking = all[key_of(row.flow, row.owner)];
-        asking.party = {row.owner, row.flow.netns};
+        const Party party{row.owner, row.flow.netns};
+        add_party(asking.parties, party);
+        if (row.counts.questions > asking.asked) {
+            asking.party = party;
+            asking.asked = row.counts.questions;
+        }
         asking.flow = row.flow;
         add(asking.sum, row.counts);
         if (row.type != kTypePtr)
@@ -115,6 +121,8 @@ Finding about(const Asking& asking, const std::string& id, std::uint64_t count,
     if (asking.server.tgid)
         finding.culprit = Party{asking.server, asking.server_netns};
     add_party(finding.affected, asking.party);
+    for (const Party& party : asking.parties)
+        add_party(finding.affected, party);
     finding.where = {.remote = asking.server_text(), .netns = asking.party.netns};
     finding.first_ns = asking.first_ns ? asking.first_ns : total.from_ns;
     finding.count = count;

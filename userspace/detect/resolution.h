@@ -11,10 +11,13 @@
 
 namespace culprit {
 
-/// One process and one server over the whole run, all types of question together.
+/// Processes of one name in one namespace, and one server, over the whole run, all types of
+/// question together: a command that is run again and again asks once each time.
 struct Asking {
-    Party party;
-    abi_flow flow{}; // remote = the server
+    Party party;                // that asked most
+    std::vector<Party> parties; // a few of them
+    std::uint64_t asked = 0;    // by that party
+    abi_flow flow{};            // remote = the server
     dns_counts sum{};
     dns_counts forward{};     // of them without PTR: who looks up addresses expects to find none
     std::uint64_t by_tcp = 0; // questions
