@@ -31,8 +31,9 @@ enum dns_flag {
 	DNS_RCODE = 0x000f,
 };
 
-/* The end of one question. Hooks: net_dev_queue (question), sock_recv_length (answer, error),
- * sock_send_length (error), a look at what waits (no answer). */
+/* The end of one question. Hooks: net_dev_queue (question), sock_send_length (the same over TCP),
+ * sock_recv_length (answer, error), inet_sk_error_report (error), a look at what waits (no answer).
+ */
 struct dns_event {
 	struct abi_head head;
 	struct abi_flow flow; /* the asking socket; remote = the server */

@@ -82,6 +82,16 @@ int BPF_PROG(dns_streamed, struct sock *sk, int ret, int flags)
 	return 0;
 }
 
+/* net/core/sock.c: sk_error_report(), since 5.15: an ICMP error came to a socket. The C library
+ * closes it then without reading the error. */
+SEC("?tp_btf/inet_sk_error_report")
+int BPF_PROG(dns_refused, const struct sock *sk)
+{
+	if (is_udp(sk) && sk->sk_err && is_dns_port(bpf_ntohs(sk->__sk_common.skc_dport)))
+		note_trouble(sk, sk->sk_err, bpf_ktime_get_boot_ns());
+	return 0;
+}
+
 /* Run by userspace several times a second over the questions that wait. */
 SEC("?iter/bpf_map_elem")
 int dns_look(struct bpf_iter__bpf_map_elem *ctx)

@@ -81,7 +81,7 @@ TEST_CASE("a question without an answer is told, and its repeat", "[dns_test]") 
 
 TEST_CASE("a closed port is an error, not silence", "[dns_test]") {
     const Asking ns;
-    ns.b.in([&] { ns.b.shell("ip addr add 10.77.0.9/32 dev lo"); });
+    ns.b.shell("ip link set lo up; ip addr add 10.77.0.9/32 dev lo");
     ns.a.shell("ip route add 10.77.0.9 via " + ns.b.v4);
     ns.a.in([] { Resolver("10.77.0.9").ask("closed.example"); });
     const Json event = ns.culprit.await(about_name("closed.example.")).at(0);
