@@ -98,8 +98,7 @@ constexpr Hook kHooks[] = {
     {"net_dev_queue", "dns_sent", true, "", {}, true},
     {"sock_recv_length", "dns_read", true, ""},
     {"sock_send_length", "dns_streamed", false, "questions over TCP are not seen"},
-    {"inet_sk_error_report", "dns_refused", false,
-     "errors that a process does not read count as no answer"},
+    {"inet_sk_error_report", "dns_refused", true, ""},
     {kMapElemIterator, "dns_look", true, ""},
 };
 
