@@ -105,6 +105,8 @@ inline constexpr std::size_t kQueueWindowsMin = 2; // seconds with drops, or wit
 // (longer than the interval) hardly a packet waited less than 4.1 ms, the bound of the histogram
 // next to the target.
 inline constexpr std::uint64_t kQueueTargetNs = 5'000'000;
+// Packets of an unknown sender in a queue: fewer are announcements (ARP, neighbour discovery, MLD).
+inline constexpr std::uint64_t kQueueStrangerMin = 5;
 inline constexpr std::size_t kQueueTargetSlot = 13;        // waits from 2^12 us on
 inline constexpr double kQueueStandingShare = 0.95;        // of the packets, waited that long
 inline constexpr std::uint64_t kQueueTimedMin = 8;         // in a window; fewer are chance

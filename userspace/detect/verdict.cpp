@@ -153,6 +153,7 @@ Verdict judge(const VerdictInput& input) {
     if (!input.only.empty())
         std::erase_if(verdict.findings, [&](const Finding& f) { return f.id != input.only; });
     verdict.layers = layers_of(input, verdict.findings);
+    verdict.tcp = tcp_services(input.facts);
     if (input.filtered)
         verdict.reconciliation_gaps.emplace_back(
             "counters are of whole namespaces and do not compare with a filtered view");

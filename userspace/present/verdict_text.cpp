@@ -9,6 +9,7 @@
 #include "model/identity.h"
 #include "present/layout.h"
 #include "present/present.h"
+#include "present/tcp.h"
 #include "util/text.h"
 #include "util/time.h"
 
@@ -17,6 +18,7 @@ namespace culprit {
 namespace {
 
 constexpr std::size_t kLabel = 10; // columns before the text of a finding
+constexpr std::size_t kServicesShown = 5;
 
 Paint paint_of(Severity severity) {
     return severity == Severity::kCritical  ? Paint::kRed
@@ -269,6 +271,7 @@ std::string verdict_text(const Verdict& verdict, const Style& style) {
         out += finding_text(verdict, i, style);
     out += list_of("NOT SEEN", verdict.incomplete, style);
     out += layers_text(verdict, style);
+    out += tcp_summary(verdict.tcp, verdict.names, kServicesShown, style);
     out += counters_text(verdict, style);
     out += lost_text(verdict, style);
     return out + cost_text(verdict.self, style);
