@@ -43,6 +43,8 @@ static __always_inline bool is_asked(const struct tcp_sock *tp, __u8 role, __u32
 	__u32 received = tp->inet_conn.icsk_ack.lrcvtime, sent = tp->lsndtime;
 	__u32 last = is_after(received, sent) ? received : sent;
 
+	if (received == sent)
+		return false;
 	if (role == ABI_ROLE_SERVER && !is_after(received, sent))
 		return false;
 	if (role == ABI_ROLE_CLIENT && !is_after(sent, received))

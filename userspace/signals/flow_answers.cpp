@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <optional>
+#include <utility>
 
 #include "abi/connection.h"
 #include "signals/flow_growth.h"
@@ -38,7 +39,8 @@ std::optional<std::uint32_t> time_answer(const Talk& before, const Talk& now, st
     // the question after the answer is the only one since
     if (exact && next_is_asked && questions == 1)
         return ticks_between(before.asked_ticks, now.answered_ticks);
-    return ticks_between(before.asked_ticks, before.now_ticks); // at least
+    const std::uint32_t at_least = ticks_between(before.asked_ticks, before.now_ticks);
+    return at_least ? std::optional(at_least) : std::nullopt;
 }
 
 void count(flow_total& into, std::uint64_t ns) {

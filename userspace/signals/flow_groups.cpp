@@ -59,23 +59,8 @@ void clear_ends(flow_total& record) {
     record.role = ABI_ROLE_UNKNOWN;
 }
 
-/// net.ipv4.ip_local_port_range as it is when nobody changed it.
-bool is_ephemeral(std::uint16_t port) {
-    return port >= 32768 && port <= 60999;
-}
-
-/// Older than culprit, and no listener behind its port: one port of a range of clients tells.
-std::uint8_t role_of(const flow_total& one) {
-    const bool local = is_ephemeral(one.flow.local_port),
-               remote = is_ephemeral(one.flow.remote_port);
-    if (one.role != ABI_ROLE_UNKNOWN || local == remote)
-        return one.role;
-    return local ? ABI_ROLE_CLIENT : ABI_ROLE_SERVER;
-}
-
 /// Of an unknown role neither port is known to be the service's: both addresses are all there is.
 void clear_what_differs(flow_total& record) {
-    record.role = role_of(record);
     record.flow.ifindex = 0;
     record.flow.v4_mapped = 0;
     if (record.role != ABI_ROLE_SERVER)

@@ -112,8 +112,17 @@ std::uint64_t unread_of(const flow_look& look) {
     return less(look.unread, has_their_fin(look));
 }
 
-FlowGrowth::FlowGrowth(const flow_look& first)
-    : x_last(first.since_ns ? newborn(first) : first), x_known(first.since_ns != 0) {}
+std::uint8_t role_of(const flow_look& look) {
+    // net.ipv4.ip_local_port_range as it is when nobody changed it
+    const auto of_clients = [](std::uint16_t port) { return port >= 32768 && port <= 60999; };
+    const bool local = of_clients(look.flow.local_port), remote = of_clients(look.flow.remote_port);
+    if (look.role != ABI_ROLE_UNKNOWN || local == remote)
+        return look.role;
+    return local ? ABI_ROLE_CLIENT : ABI_ROLE_SERVER;
+}
+
+FlowGrowth::FlowGrowth(const flow_look& first, bool is_newborn)
+    : x_last(is_newborn ? newborn(first) : first), x_known(is_newborn) {}
 
 bool FlowGrowth::is_same(const flow_look& look) const {
     return look.since_ns == x_last.since_ns &&
@@ -142,10 +151,19 @@ void FlowGrowth::add_growth(const flow_look& now, const Pace& pace, flow_total& 
 }
 
 void FlowGrowth::add_windows(const flow_look& now, flow_total& into) {
-    into.zero_window = now.not_sent && unsent_of(now) && now.snd_wnd < now.mss;
-    into.zero_window_ns = lasts(into.zero_window, now.when_ns, x_zero_ns);
-    into.closed_window = unread_of(now) && now.rcv_wnd < now.rcv_mss;
-    into.closed_window_ns = lasts(into.closed_window, now.when_ns, x_closed_ns);
+    const bool zero = now.not_sent && unsent_of(now) && now.snd_wnd < now.mss;
+    const bool closed = unread_of(now) && now.rcv_wnd < now.rcv_mss;
+    into.zero_window_ns = lasts(zero, now.when_ns, x_zero_ns);
+    into.closed_window_ns = lasts(closed, now.when_ns, x_closed_ns);
+    into.zero_window = x_known && zero;
+    into.closed_window = x_known && closed;
+}
+
+/// The iterator also shows connections on which an answer is due: most of them only seem so.
+bool FlowGrowth::is_idle(const flow_look& now) const {
+    return now.sent_ticks == x_last.sent_ticks && now.received_ticks == x_last.received_ticks &&
+           now.heard_ticks == x_last.heard_ticks && !unsent_of(now) && !unread_of(now) &&
+           !timeouts_of(now);
 }
 
 flow_total FlowGrowth::grow(const flow_look& now, const Pace& pace) {
@@ -155,13 +173,8 @@ flow_total FlowGrowth::grow(const flow_look& now, const Pace& pace) {
         total.silent = 1;
         total.quiet_ns = std::uint64_t{now.now_ticks - now.heard_ticks} * pace.tick_ns;
     }
-    flow_total windows{};
-    add_windows(now, windows); // since the first look, though it counts from the second
+    add_windows(now, total);
     if (x_known) {
-        total.zero_window = windows.zero_window;
-        total.zero_window_ns = windows.zero_window_ns;
-        total.closed_window = windows.closed_window;
-        total.closed_window_ns = windows.closed_window_ns;
         add_growth(now, pace, total);
         add_sending(now, total);
         add_round_trip(now, total);
@@ -169,6 +182,8 @@ flow_total FlowGrowth::grow(const flow_look& now, const Pace& pace) {
         if (now.role == ABI_ROLE_CLIENT || now.role == ABI_ROLE_SERVER)
             x_answers.add(talk_of(x_last), talk_of(now), now.mss, pace.tick_ns, total);
     }
+    if (is_idle(now) && !total.waiting)
+        total = {};
     x_known = true;
     x_last = now;
     return total;

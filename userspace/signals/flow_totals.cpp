@@ -37,7 +37,7 @@ public:
     void take(const MapReader& maps, std::uint64_t now_ns, const RecordSink& sink) override;
 
 private:
-    void note(const flow_look& row);
+    void note(flow_look row);
     FlowGrowth* growth_of(const flow_look& row);
     void forget(std::uint64_t now_ns);
 
@@ -67,11 +67,13 @@ FlowGrowth* FlowTotals::growth_of(const flow_look& row) {
     if (known == x_flows.end() && x_flows.size() >= kFlowsMax)
         forget(row.when_ns);
     if (known == x_flows.end() && x_flows.size() < kFlowsMax)
-        known = x_flows.emplace(row.sk, FlowGrowth(row)).first;
+        // one that was forgotten is no newborn
+        known = x_flows.emplace(row.sk, FlowGrowth(row, row.since_ns > x_forgot_ns)).first;
     return known == x_flows.end() ? nullptr : &known->second;
 }
 
-void FlowTotals::note(const flow_look& row) {
+void FlowTotals::note(flow_look row) {
+    row.role = role_of(row);
     FlowGrowth* flow = growth_of(row);
     flow_total one{};
     if (flow) {
@@ -86,7 +88,8 @@ void FlowTotals::note(const flow_look& row) {
                 fmt::format("more than {} connections at work: how further ones fare is not known",
                             kFlowsMax));
     }
-    x_groups.add(one);
+    if (one.flows)
+        x_groups.add(one);
 }
 
 void FlowTotals::look(const MapReader& maps) {
