@@ -37,19 +37,23 @@ static __always_inline bool is_after(__u32 a, __u32 b)
 	return (__s32)(a - b) > 0;
 }
 
+/* Did the peer's last data come with or after its acknowledgement of ours? snd_wl1 is where the
+ * segment began that acknowledged something last (net/ipv4/tcp_input.c: tcp_ack()). Times in ticks
+ * cannot tell when the next question comes within a tick of the answer. */
+static __always_inline bool peer_spoke_last(const struct tcp_sock *tp)
+{
+	return tp->rcv_nxt != tp->snd_wl1;
+}
+
 /* Does one side owe the other an answer? After a while that is how it stays. */
 static __always_inline bool is_asked(const struct tcp_sock *tp, __u8 role, __u32 now)
 {
 	__u32 received = tp->inet_conn.icsk_ack.lrcvtime, sent = tp->lsndtime;
-	__u32 last = is_after(received, sent) ? received : sent;
+	bool peer = received == sent ? peer_spoke_last(tp) : is_after(received, sent);
 
-	if (received == sent)
+	if ((role == ABI_ROLE_SERVER && !peer) || (role == ABI_ROLE_CLIENT && peer))
 		return false;
-	if (role == ABI_ROLE_SERVER && !is_after(received, sent))
-		return false;
-	if (role == ABI_ROLE_CLIENT && !is_after(sent, received))
-		return false;
-	return now - last < QUESTION_NS / config.tick_ns;
+	return now - (is_after(received, sent) ? received : sent) < QUESTION_NS / config.tick_ns;
 }
 
 /* Nothing happened since `then`, and nothing is under way. A FIN that the process has not taken is
@@ -89,6 +93,7 @@ static __always_inline void counts_from_tcp(struct flow_look *look, const struct
 	look->sent_ticks = tp->lsndtime;
 	look->received_ticks = tp->inet_conn.icsk_ack.lrcvtime;
 	look->heard_ticks = tp->rcv_tstamp;
+	look->peer_spoke_last = peer_spoke_last(tp);
 	look->timeouts = tp->inet_conn.icsk_retransmits;
 	look->probes = tp->inet_conn.icsk_probes_out;
 	look->srtt_us = tp->srtt_us >> 3;
