@@ -8,6 +8,9 @@
 
 #include "connection.h"
 #include "consts.bpf.h"
+#include "emit.bpf.h"
+
+#define SHORT_ANSWER_SEGS 10
 
 /* sk_err is set before the state changes when the peer or a timer ended it (net/ipv4/tcp_input.c:
  * tcp_reset(), tcp_timer.c: tcp_write_err()), and still 0 when this host aborts (tcp.c:
@@ -53,6 +56,23 @@ static __always_inline void close_times(struct close_event *event, const struct 
 	if (known->established_ns)
 		event->established_ns = end - known->established_ns;
 	event->closing_ns = known->closing_ns ? now - known->closing_ns : 0;
+}
+
+/* One question and one answer, as far as the times of the last data each way can tell. Needs the
+ * counts and the role. */
+static __always_inline void close_answer(struct close_event *event, const struct tcp_sock *tp)
+{
+	bool server = event->role == ABI_ROLE_SERVER;
+	__u32 received = tp->inet_conn.icsk_ack.lrcvtime, sent = tp->lsndtime;
+	__u64 answer = server ? event->bytes_sent : event->bytes_received;
+	__s32 ticks = server ? sent - received : received - sent;
+
+	if (event->role == ABI_ROLE_UNKNOWN || event->bytes_sent <= 2 ||
+	    event->bytes_received <= 1 || event->retransmits || ticks < 0 ||
+	    answer > SHORT_ANSWER_SEGS * (__u64)tp->mss_cache)
+		return;
+	event->answers = 1;
+	event->answer_ns = (__u64)ticks * config.tick_ns;
 }
 
 #endif

@@ -96,8 +96,9 @@ static __always_inline void closing(struct abi_socket *known, __u8 closer)
 	}
 }
 
-static __always_inline void closed(const struct sock *sk, const struct abi_socket *known, __u64 now,
-				   int oldstate, const struct place *at)
+/* Apart, since the stack of one function is too small for the records of both ends of a life. */
+static __noinline void closed(const struct sock *sk, const struct abi_socket *known, __u64 now,
+			      int oldstate, const struct place *at)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_CLOSE);
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
@@ -123,6 +124,7 @@ static __always_inline void closed(const struct sock *sk, const struct abi_socke
 	event.segs_out = tp->segs_out;
 	event.segs_in = tp->segs_in;
 	event.retransmits = tp->total_retrans;
+	close_answer(&event, tp);
 	event.srtt_us = tp->srtt_us >> 3;
 	event.min_rtt_us = tp->rtt_min.s[0].v == ~0U ? 0 : tp->rtt_min.s[0].v;
 	event.last_state = oldstate;
