@@ -16,6 +16,7 @@
 #include "abi/connection.h"
 #include "abi/drop.h"
 #include "abi/firewall.h"
+#include "abi/flow.h"
 #include "abi/icmp.h"
 #include "abi/link.h"
 #include "abi/listen.h"
@@ -81,6 +82,8 @@ template <>
 inline constexpr std::uint32_t kKindOf<route_event> = ABI_ROUTE;
 template <>
 inline constexpr std::uint32_t kKindOf<route_total> = ABI_ROUTE_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<flow_total> = ABI_FLOW_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<socket_total> = ABI_SOCKET_TOTAL;
 template <>
