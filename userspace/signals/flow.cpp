@@ -2,6 +2,7 @@
 // How TCP connections fare: fields and hooks.
 #include "flow.skel.h"
 #include "signals/all.h"
+#include "signals/flow_totals.h"
 
 #include "abi/flow.h"
 
@@ -110,7 +111,11 @@ constexpr Hook kHooks[] = {{kMapElemIterator, "flow_look", true, "", {}, true}};
 
 } // namespace
 
-const Signal flow_signal = {"flow", "who makes TCP connections slow: either process or the network",
-                            &elf_of<flow_skel>, kHooks, kKinds};
+const Signal flow_signal = {"flow",
+                            "who makes TCP connections slow: either process or the network",
+                            &elf_of<flow_skel>,
+                            kHooks,
+                            kKinds,
+                            &flow_totals};
 
 } // namespace culprit
