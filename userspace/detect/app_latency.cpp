@@ -10,9 +10,11 @@
 // many seconds or by times of all lengths, and is worth knowing only. A minority of late answers on
 // a quick service says nothing: the median decides.
 #include <algorithm>
+#include <bit>
 
 #include <fmt/format.h>
 
+#include "abi/connection.h"
 #include "detect/tcp_flows.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
@@ -61,7 +63,35 @@ bool Service::waits_for_events() const {
     return spread || median_ns() >= kAnswerEventNs;
 }
 
+std::size_t slot_of(std::uint64_t ns) {
+    return std::min<std::size_t>(static_cast<std::size_t>(std::bit_width(ns / 1000)),
+                                 FLOW_SLOTS - 1);
+}
+
 using Services = std::map<std::tuple<PartyKey, bool, std::string>, Service>;
+
+/// The last answer of connections that ended, most of them too short to be looked at in between.
+void add_ended(Services& services, const Window& total) {
+    for (const auto& [closed, info] : total.rows<close_event>(ABI_CLOSE)) {
+        if (!closed.answers)
+            continue;
+        abi_flow end = closed.flow;
+        end.local_port = closed.service_port;
+        const Party party{closed.owner, closed.flow.netns};
+        const std::string place = endpoint(end, true);
+        Service& service = services[{party_key(party), true, place}];
+        service.party = party;
+        service.place = place;
+        service.answers += closed.answers;
+        service.answer_ns += closed.answer_ns;
+        service.max_ns = std::max<std::uint64_t>(service.max_ns, closed.answer_ns / closed.answers);
+        service.slots[0] += closed.answers - closed.answered_late;
+        if (closed.answered_late)
+            service.slots[slot_of(closed.answer_ns / closed.answered_late)] += closed.answered_late;
+        service.first_ns =
+            service.first_ns ? std::min(service.first_ns, info.first_ns) : info.first_ns;
+    }
+}
 
 void add(Service& service, const FlowFacts& flow, const TcpFlows& flows) {
     service.party = flow.party();
@@ -83,11 +113,12 @@ void add(Service& service, const FlowFacts& flow, const TcpFlows& flows) {
 }
 
 /// Of this host: their own view. Of elsewhere: each client's.
-Services collect(const TcpFlows& flows) {
+Services collect(const TcpFlows& flows, const Window& total) {
     Services services;
     for (const FlowFacts& flow : flows.all())
         if (flow.serves() || flow.others.empty())
             add(services[{party_key(flow.party()), flow.serves(), flow.service()}], flow, flows);
+    add_ended(services, total);
     return services;
 }
 
@@ -139,7 +170,7 @@ void add_evidence(Finding& finding, const Service& service) {
                      span(std::min(service.quantile_ns(0.99), double(service.max_ns))),
                      span(double(service.max_ns))),
          service.median_ns() / 1e6, "ms",
-         service.here ? "tcp_sock.lrcvtime, lsndtime of the server" : "tcp_sock of the client"});
+         service.here ? "tcp_sock.lrcvtime, lsndtime" : "tcp_sock of the client"});
     if (service.rtt_looks)
         finding.evidence.push_back(
             {fmt::format("the network is not it: a round trip takes {}", span(service.rtt_ns())),
@@ -195,7 +226,7 @@ Finding describe(const Service& service, const Window& total) {
 
 std::vector<Finding> detect_app_latency(const Facts& facts) {
     const TcpFlows flows(facts.total);
-    Services services = collect(flows);
+    Services services = collect(flows, facts.total);
     find_upstreams(services);
     std::vector<Finding> findings;
     for (const auto& [key, service] : services)
