@@ -180,8 +180,7 @@ TEST_CASE("lines of a log that wait for an ACK hurt nobody", "[latency_test]") {
     CHECK(run.all().empty());
 }
 
-TEST_CASE("a path that becomes slow is told by handshakes and busy connections",
-          "[latency_test]") {
+TEST_CASE("a path that becomes slow is told by handshakes and busy connections", "[latency_test]") {
     Run run;
     run.each([](auto second) { return handshake((second < kStep ? 20 : 140) * kMs); });
     run.each([](auto second) { return uploading(second < kStep ? 21'000 : 141'000, 20'000); });

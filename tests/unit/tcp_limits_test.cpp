@@ -214,8 +214,7 @@ TEST_CASE("a small limit of the host is told without a process to blame", "[tcp_
     CHECK(findings[0].title.find("tcp_rmem") != std::string::npos);
 }
 
-TEST_CASE("a window that the kernel may still enlarge is worth knowing only",
-          "[tcp_limits_test]") {
+TEST_CASE("a window that the kernel may still enlarge is worth knowing only", "[tcp_limits_test]") {
     Run run = small_window(0);
     run.at(9).counters[kServerNetns].gauges.set(gauge("tcp_rmem.max"), 6 << 20);
     CHECK(run.loud().empty());
