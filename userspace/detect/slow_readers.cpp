@@ -105,7 +105,7 @@ bool SlowReader::is_closed() const {
 
 bool SlowReader::is_slow() const {
     const bool takes_part = closed_looks || full_share() >= threshold::kReaderFull;
-    return !is_closed() && takes_part && limited_share() >= threshold::kLimitedShare &&
+    return !is_closed() && takes_part && lag_s() >= kShortLagSeconds && limited_share() >= threshold::kLimitedShare &&
            active_ns >= threshold::kSendingSeconds * 1e9;
 }
 
