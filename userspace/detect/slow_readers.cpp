@@ -104,8 +104,10 @@ bool SlowReader::is_closed() const {
 }
 
 bool SlowReader::is_slow() const {
+    constexpr double kShortLagSeconds = 0.1; // less is what a busy host takes
     const bool takes_part = closed_looks || full_share() >= threshold::kReaderFull;
-    return !is_closed() && takes_part && lag_s() >= kShortLagSeconds && limited_share() >= threshold::kLimitedShare &&
+    return !is_closed() && takes_part && lag_s() >= kShortLagSeconds &&
+           limited_share() >= threshold::kLimitedShare &&
            active_ns >= threshold::kSendingSeconds * 1e9;
 }
 
