@@ -34,7 +34,7 @@ struct Growth {
     std::string peer_text() const {
         return paths.size() == 1 ? main().peer : fmt::format("{} peers", paths.size());
     }
-    double grown_us() const { return main().median_us(true) - main().base_us; }
+    double grown_us() const { return main().grown_us() - main().base_us; }
 };
 
 std::uint64_t grown_samples(const RttPath& path) {
@@ -49,21 +49,26 @@ bool is_grown(const RttPath& path, std::size_t windows) {
            grown_samples(path) >= threshold::kRttSamplesMin && grown.back() + 3 >= windows;
 }
 
-bool fills_queue(const RttSender& sender) {
+bool fills_queue(const RttPath& path, const RttSender& sender) {
+    constexpr std::uint64_t kOverflow = 3; // segments lost; one or two are any path's
     return sender.sending && 2 * sender.app_limited < sender.sending &&
-           (sender.retransmits || sender.highest_us >= threshold::kRttVaries * sender.lowest_us);
+           (sender.lost() >= kOverflow ||
+            path.variation(party_key(sender.party)) >= threshold::kRttVaries);
 }
 
 const RttSender* find_hog(const Growth& growth) {
     std::uint64_t all = 0;
     const RttSender* most = nullptr;
+    const RttPath* there = nullptr;
     for (const RttPath* path : growth.paths)
         for (const auto& [who, sender] : path->senders) {
             all += sender.bytes;
-            if (!most || sender.bytes > most->bytes)
+            if (!most || sender.bytes > most->bytes) {
                 most = &sender;
+                there = path;
+            }
         }
-    const bool hog = most && most->party.owner.tgid && fills_queue(*most) &&
+    const bool hog = most && most->party.owner.tgid && fills_queue(*there, *most) &&
                      double(most->bytes) >= threshold::kRttHogShare * double(all);
     return hog ? most : nullptr;
 }
@@ -108,9 +113,9 @@ void add_evidence(Finding& finding, const Growth& growth, const Facts& facts) {
     finding.evidence.push_back(
         {fmt::format("round trips to {}: {} where they were {} at the smallest, in {} of {} "
                      "windows",
-                     path.peer, span(path.median_us(true)), span(path.base_us),
+                     path.peer, span(path.grown_us()), span(path.base_us),
                      path.grown_windows().size(), facts.windows.size()),
-         path.median_us(true) / 1000, "ms", "tcp_sock.srtt_us, rtt_min"});
+         path.grown_us() / 1000, "ms", "tcp_sock.srtt_us, rtt_min"});
     std::uint64_t handshakes = 0;
     for (const RttPath* one : growth.paths)
         for (const RttSample& sample : one->samples)
@@ -122,7 +127,7 @@ void add_evidence(Finding& finding, const Growth& growth, const Facts& facts) {
         finding.evidence.push_back(
             {fmt::format("{} sent {} there and always had more; {} segments of it were lost",
                          owner_name(growth.hog->party.owner, facts.total.names),
-                         size_text(double(growth.hog->bytes)), growth.hog->retransmits),
+                         size_text(double(growth.hog->bytes)), growth.hog->lost()),
              double(growth.hog->bytes), "bytes", "tcp_sock.bytes_acked"});
 }
 
@@ -156,7 +161,7 @@ Finding describe(const Growth& growth, const Facts& facts) {
     finding.where.netns = growth.netns;
     finding.title =
         fmt::format("round trips to {} grew from {} to {} on the path", growth.peer_text(),
-                    span(growth.main().base_us), span(growth.main().median_us(true)));
+                    span(growth.main().base_us), span(growth.main().grown_us()));
     if (growth.hog)
         finding.title += fmt::format(": {} fills a queue there",
                                      owner_name(growth.hog->party.owner, facts.total.names));

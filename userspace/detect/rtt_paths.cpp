@@ -55,13 +55,12 @@ void add_flow(RttPath& path, const FlowFacts& flow, std::size_t window) {
     sender.party = flow.party();
     sender.bytes += flow.sum.bytes_sent;
     sender.retransmits += flow.sum.retransmits;
+    sender.spurious += flow.sum.spurious;
     sender.sending += flow.sum.sending;
     sender.app_limited += flow.sum.app_limited;
     const double smoothed = flow.rtt_us();
     if (smoothed <= 0)
         return;
-    lower(sender.lowest_us, smoothed);
-    sender.highest_us = std::max(sender.highest_us, smoothed);
     const double sure = is_bulk(flow) ? smoothed : smoothed - threshold::kDelackMaxUs;
     path.samples.push_back({window, std::max(sure, flow.min_rtt_us()), who, false});
 }
@@ -95,16 +94,30 @@ std::vector<std::size_t> RttPath::grown_windows() const {
     return {windows.begin(), windows.end()};
 }
 
-double RttPath::median_us(bool grown) const {
+double RttPath::grown_us() const {
     std::vector<double> values;
     for (const RttSample& sample : samples)
-        if (has_grown(sample) == grown)
+        if (has_grown(sample))
             values.push_back(sample.us);
     if (values.empty())
         return 0;
     const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
     std::ranges::nth_element(values, middle);
     return *middle;
+}
+
+double RttPath::variation(const PartyKey& who) const {
+    const auto grown = grown_windows();
+    double least = 0, most = 0;
+    for (const RttSample& sample : samples) {
+        // the first one is of before, too
+        if (sample.who != who || sample.handshake || !has_grown(sample) ||
+            sample.window == grown.front())
+            continue;
+        lower(least, sample.us);
+        most = std::max(most, sample.us);
+    }
+    return least > 0 ? most / least : 0;
 }
 
 std::vector<RttPath> rtt_paths(const Facts& facts, const TcpFlows& flows) {

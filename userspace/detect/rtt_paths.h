@@ -21,8 +21,9 @@ struct RttSample {
 /// Who sends there, over the run.
 struct RttSender {
     Party party;
-    std::uint64_t bytes = 0, retransmits = 0, sending = 0, app_limited = 0;
-    double lowest_us = 0, highest_us = 0; // round trip of a window
+    std::uint64_t bytes = 0, retransmits = 0, spurious = 0, sending = 0, app_limited = 0;
+
+    std::uint64_t lost() const { return retransmits > spurious ? retransmits - spurious : 0; }
 };
 
 /// From the sockets of a namespace to one peer; where both are of this host, from the client's.
@@ -36,7 +37,9 @@ struct RttPath {
     bool has_grown(const RttSample& sample) const;
     /// Windows in which round trips were far above the smallest one.
     std::vector<std::size_t> grown_windows() const;
-    double median_us(bool grown) const; // of the samples that have grown, or of the others
+    double grown_us() const; // median of the samples that have grown
+    /// How far apart one sender's windows are, once they have grown: largest to smallest.
+    double variation(const PartyKey& who) const;
 };
 
 std::vector<RttPath> rtt_paths(const Facts& facts, const TcpFlows& flows);
