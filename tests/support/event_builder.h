@@ -83,6 +83,8 @@ inline constexpr std::uint32_t kKindOf<route_event> = ABI_ROUTE;
 template <>
 inline constexpr std::uint32_t kKindOf<route_total> = ABI_ROUTE_TOTAL;
 template <>
+inline constexpr std::uint32_t kKindOf<flow_total> = ABI_FLOW_TOTAL;
+template <>
 inline constexpr std::uint32_t kKindOf<socket_total> = ABI_SOCKET_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<receiver_total> = ABI_RECEIVER_TOTAL;

@@ -70,6 +70,16 @@ constexpr std::array kDetectors = {
     Entry{"udp-port-unreachable", detect_udp_port_unreachable},
     Entry{"rcvbuf-prune", detect_rcvbuf_prune},
     Entry{"csum-errors", detect_csum_errors},
+    Entry{"peer-dead", detect_peer_dead},
+    Entry{"zero-window", detect_zero_window},
+    Entry{"receiver-limited", detect_receiver_limited},
+    Entry{"bdp-limited", detect_bdp_limited},
+    Entry{"sndbuf-limited", detect_sndbuf_limited},
+    Entry{"nagle-delack", detect_nagle_delack},
+    Entry{"reordering", detect_reordering},
+    Entry{"duplicate-packets", detect_duplicate_packets},
+    Entry{"network-latency", detect_network_latency},
+    Entry{"app-latency", detect_app_latency},
 };
 
 /// What a symptom and its cause have in common.
@@ -78,6 +88,9 @@ enum class Same {
     kDevice,  // and the namespace; the cause's, or the one it reaches over to
     kPath,    // the device; where the symptom tells of none, a process or the only device there is
     kAddress, // the cause's, as the other end of the symptom, or as its own end anywhere
+    kCulprit, // the process to blame
+    kParties, // a process that both name, to blame or hurt
+    kFiller,  // the process that fills a queue at the cause's address suffers from it, too
 };
 
 /// A finding that another one explains.
@@ -109,6 +122,24 @@ constexpr Explained kExplained[] = {
     {"connect-timeout", "duplicate-ip", Same::kAddress},
     {"rst-storm", "duplicate-ip", Same::kAddress},
     {"packet-loss", "duplicate-ip", Same::kAddress},
+    {"peer-dead", "link-flap", Same::kPath},
+    {"peer-dead", "link-down", Same::kPath},
+    {"peer-dead", "neigh-failure", Same::kAddress},
+    {"peer-dead", "duplicate-ip", Same::kAddress},
+    {"connect-timeout", "peer-dead", Same::kAddress},
+    {"network-latency", "qdisc-latency", Same::kParties},
+    {"network-latency", "link-flap", Same::kPath},
+    {"packet-loss", "network-latency", Same::kFiller},
+    {"rcvbuf-prune", "zero-window", Same::kCulprit},
+    {"receiver-limited", "rcvbuf-prune", Same::kCulprit},
+    {"zero-window", "app-hang", Same::kCulprit},
+    {"receiver-limited", "cpu-throttled", Same::kCulprit},
+    {"app-latency", "app-hang", Same::kCulprit},
+    {"app-latency", "cpu-throttled", Same::kCulprit},
+    {"app-latency", "accept-delay", Same::kCulprit},
+    {"app-latency", "listen-overflow", Same::kCulprit},
+    {"app-latency", "zero-window", Same::kCulprit},
+    {"app-latency", "nagle-delack", Same::kParties},
 };
 
 /// "10.0.0.1:80" and "[::1]:80" without the port.
@@ -125,6 +156,18 @@ bool share_process(const Finding& a, const Finding& b) {
             return one.owner.tgid && same_process(one.owner, other.owner);
         });
     });
+}
+
+bool is_named(const Finding& finding, const abi_owner& owner) {
+    const auto is = [&](const Party& party) { return same_process(party.owner, owner); };
+    return owner.tgid &&
+           ((finding.culprit && is(*finding.culprit)) || std::ranges::any_of(finding.affected, is));
+}
+
+bool share_party(const Finding& a, const Finding& b) {
+    return (a.culprit && is_named(b, a.culprit->owner)) ||
+           std::ranges::any_of(a.affected,
+                               [&](const Party& party) { return is_named(b, party.owner); });
 }
 
 bool has_one_device(std::uint32_t netns, const Links& links) {
@@ -165,6 +208,14 @@ bool have_in_common(Same same, const Finding& cause, const Finding& symptom, con
         return on_path(cause, symptom, links);
     case Same::kAddress:
         return at_address(cause, symptom.where);
+    case Same::kCulprit:
+        return cause.culprit && symptom.culprit && cause.culprit->owner.tgid &&
+               same_process(cause.culprit->owner, symptom.culprit->owner);
+    case Same::kParties:
+        return share_party(cause, symptom);
+    case Same::kFiller:
+        return cause.culprit && is_named(symptom, cause.culprit->owner) &&
+               at_address(cause, symptom.where);
     }
     return false;
 }

@@ -180,6 +180,16 @@ std::vector<Finding> detect_xdp_drop(const Facts& facts);
 std::vector<Finding> detect_xdp_exception(const Facts& facts);
 std::vector<Finding> detect_tc_drop(const Facts& facts);
 std::vector<Finding> detect_cgroup_drop(const Facts& facts);
+std::vector<Finding> detect_zero_window(const Facts& facts);
+std::vector<Finding> detect_receiver_limited(const Facts& facts);
+std::vector<Finding> detect_bdp_limited(const Facts& facts);
+std::vector<Finding> detect_sndbuf_limited(const Facts& facts);
+std::vector<Finding> detect_nagle_delack(const Facts& facts);
+std::vector<Finding> detect_app_latency(const Facts& facts);
+std::vector<Finding> detect_network_latency(const Facts& facts);
+std::vector<Finding> detect_reordering(const Facts& facts);
+std::vector<Finding> detect_duplicate_packets(const Facts& facts);
+std::vector<Finding> detect_peer_dead(const Facts& facts);
 
 /// Known finding ids, for --only.
 std::span<const std::string_view> finding_ids();

@@ -3,18 +3,21 @@
 // again, less those the receiver reports as duplicates (DSACK, RFC 2883: sent again for nothing),
 // less those of flows seen dropped on this host; against all segments sent. Looks alike: reordering
 // and probes into a closed window (all DSACKed), local drops, handshakes that repeat
-// (connect-timeout), segments too big for the path (mtu-blackhole).
+// (connect-timeout), segments too big for the path (mtu-blackhole), a peer that is gone
+// (peer-dead).
 #include <algorithm>
 #include <array>
 #include <map>
 
 #include <fmt/format.h>
 
+#include "detect/dead_peers.h"
 #include "detect/finding.h"
 #include "detect/flows.h"
 #include "detect/listeners.h"
 #include "detect/mtu.h"
 #include "detect/queues.h"
+#include "detect/slow_readers.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 
@@ -45,17 +48,37 @@ bool is_handshake(std::uint32_t type) {
     return type == ABI_RETRANSMIT_SYN || type == ABI_RETRANSMIT_SYNACK;
 }
 
-std::map<Key, Loser> collect(const Window& total, std::map<std::uint32_t, NetnsLoss>& netns) {
+/// Why segments are sent again that no path beyond this host lost.
+class OtherReasons {
+public:
+    explicit OtherReasons(const Facts& facts)
+        : x_drops(find_local_drops(facts.total)), x_listeners(facts.total), x_holes(facts.total),
+          x_dead(facts), x_closed(facts.total) {}
+
+    bool explain(const retransmit_event& again) const {
+        // the final ACK of a handshake that a full accept queue drops makes its client repeat data
+        return x_drops.of(again.flow) || x_listeners.at(again.flow, false) ||
+               x_holes.explains(again.flow) || x_dead.explains(again.flow) ||
+               x_closed.explains(again);
+    }
+
+private:
+    LocalDrops x_drops;
+    Listeners x_listeners;
+    MtuHoles x_holes;
+    DeadPeers x_dead;
+    ClosedWindows x_closed;
+};
+
+std::map<Key, Loser> collect(const Facts& facts, std::map<std::uint32_t, NetnsLoss>& netns) {
     std::map<Key, Loser> losers;
-    const LocalDrops drops = find_local_drops(total);
-    const Listeners listeners(total);
-    const MtuHoles holes(total);
+    const Window& total = facts.total;
+    const OtherReasons reasons(facts);
     for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT)) {
         if (!again.segs || is_handshake(again.type))
             continue;
         netns[again.flow.netns].segs += again.segs;
-        // the final ACK of a handshake that a full accept queue drops makes its client repeat data
-        if (drops.of(again.flow) || listeners.at(again.flow, false) || holes.explains(again.flow))
+        if (reasons.explain(again))
             continue;
         Loser& loser = losers[{again.flow.netns, again.owner.tgid, again.owner.start_ns}];
         loser.party = {again.owner, again.flow.netns};
@@ -149,7 +172,7 @@ std::vector<Finding> detect_packet_loss(const Facts& facts) {
     std::map<std::uint32_t, NetnsLoss> netns;
     std::vector<Finding> findings;
     const Queues queues(facts.total);
-    for (const auto& [key, loser] : collect(facts.total, netns)) {
+    for (const auto& [key, loser] : collect(facts, netns)) {
         const NetnsLoss& loss = netns[std::get<0>(key)];
         const double real = double(loser.segs) * loss.real_share();
         const double of_netns = loss.sent ? real / double(loss.sent) : 0;

@@ -59,8 +59,11 @@ constexpr Check kChecks[] = {
      true},
     {Layer::kTransport, "socket", "receive buffers of UDP and TCP, when the run began and ended",
      true},
-    {Layer::kTransport, "", "windows: no signal yet", false},
-    {Layer::kApplication, "", "DNS, slow and hung processes: no signal yet", true},
+    {Layer::kTransport, "flow",
+     "windows and buffers of both ends, round trips, order, peers that fell silent", true},
+    {Layer::kApplication, "flow", "time between question and answer, readers that stand still",
+     true},
+    {Layer::kApplication, "", "DNS, hung processes: no signal yet", true},
 };
 
 std::vector<LayerVerdict> layers_of(const VerdictInput& input,

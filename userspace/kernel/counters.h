@@ -79,7 +79,11 @@ inline constexpr auto kCounterNames =
                                      "TcpExt.TCPOFODrop",
                                      "TcpExt.TCPBacklogDrop",
                                      "TcpExt.TCPMemoryPressures",
-                                     "IpExt.InCsumErrors"});
+                                     "IpExt.InCsumErrors",
+                                     "TcpExt.TCPSACKReorder",
+                                     "TcpExt.TCPTSReorder",
+                                     "TcpExt.TCPToZeroWindowAdv",
+                                     "TcpExt.TCPWinProbe"});
 
 /// Values in the order of kCounterNames; absolute as read, or the growth over a window.
 using Counters = std::array<std::uint64_t, kCounterNames.size()>;
