@@ -37,8 +37,8 @@ struct flow_total {
 	/* what was seen at the looks */
 	__u64 sending; /* looks with data sent and not acknowledged, or not sent */
 	__u64 app_limited; /* of them, the application had given too little to fill the window */
-	__u64 zero_window; /* looks with data that waits for the peer's window, which is closed (less
-			      than one segment) */
+	__u64 zero_window; /* looks with data that waits for the peer's window, which is closed
+			      (less than one segment) */
 	__u64 zero_window_ns; /* longest time one connection's was seen closed, largest */
 	__u64 closed_window; /* looks with the own window closed, the process has not read */
 	__u64 closed_window_ns; /* likewise, largest */
@@ -65,8 +65,8 @@ struct flow_total {
 	__u64 silent; /* connections that were seen with three or more of them, largest at a look */
 	__u64 quiet_ns; /* since the peer's last segment, of those, largest */
 
-	/* Questions and answers: bytes one way, then bytes the other way. Server: from the last byte
-	 * of the question to the first byte of the answer, the process's own time. Client: the
+	/* Questions and answers: bytes one way, then bytes the other way. Server: from the last
+	 * byte of the question to the first byte of the answer, the process's own time. Client: the
 	 * same, the network's round trip included. Resolution: a tick of the kernel */
 	__u64 answers; /* that were timed */
 	__u64 answer_ns; /* summed up */
