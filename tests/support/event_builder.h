@@ -16,6 +16,7 @@
 #include "abi/connection.h"
 #include "abi/drop.h"
 #include "abi/firewall.h"
+#include "abi/flow.h"
 #include "abi/icmp.h"
 #include "abi/link.h"
 #include "abi/listen.h"
@@ -95,6 +96,8 @@ template <>
 inline constexpr std::uint32_t kKindOf<rule_total> = ABI_RULE_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<softnet_total> = ABI_SOFTNET_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<flow_total> = ABI_FLOW_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<program_total> = ABI_PROGRAM_TOTAL;
 

@@ -268,7 +268,7 @@ bool is_ordinary(const DropFacts& drops, const Window& total) {
 
 std::optional<Finding> drop_finding(const DropStory& story, const DropFacts& drops,
                                     const Window& total) {
-    const bool hurts = drops.hurts() && !is_ordinary(drops, total);
+    const bool hurts = drops.hurts() && !(story.crowded && is_ordinary(drops, total));
     const bool needed = story.needed && drops.packets >= threshold::kDropHurtMin;
     if (!hurts && !needed && drops.packets < threshold::kDropInfoMin)
         return std::nullopt;

@@ -66,7 +66,8 @@ struct DropStory {
     Layer layer;
     std::string title; // what is dropped and why; the processes that suffer are added
     std::vector<Advice> advice;
-    bool needed = false; // somebody needs these packets even where no sufferer is on this host
+    bool needed = false;  // somebody needs these packets even where no sufferer is on this host
+    bool crowded = false; // what is full there may be so in ordinary life: TCP finds its rate so
 };
 
 /// What is said of drops that no other finding tells of.

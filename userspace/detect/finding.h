@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "abi/event.h"
+#include "detect/tcp_services.h"
 #include "model/window.h"
 #include "signals/capture.h"
 
@@ -183,6 +184,7 @@ struct Verdict {
     Outcome outcome = Outcome::kIncomplete;
     std::vector<Finding> findings; // by severity, then confidence
     std::vector<LayerVerdict> layers;
+    std::vector<TcpService> tcp; // worst first
     std::vector<Reconciled> reconciliation;
     std::vector<std::string> reconciliation_gaps; // namespaces that could not be read, and why
     std::map<std::uint32_t, Lost> lost;           // by kind

@@ -145,6 +145,7 @@ Verdict judge(const VerdictInput& input) {
     for (Finding& finding : verdict.findings)
         finding.traffic = traffic_at(finding.where, input.facts);
     verdict.layers = layers_of(input, verdict.findings);
+    verdict.tcp = tcp_services(input.facts);
     if (input.filtered)
         verdict.reconciliation_gaps.emplace_back(
             "counters are of whole namespaces and do not compare with a filtered view");

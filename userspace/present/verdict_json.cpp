@@ -9,6 +9,7 @@
 #include "model/identity.h"
 #include "present/layout.h"
 #include "present/present.h"
+#include "present/tcp.h"
 #include "util/text.h"
 #include "util/time.h"
 
@@ -228,6 +229,7 @@ std::string verdict_json(const Verdict& verdict) {
     out["findings"] = array_of(
         verdict.findings, [&](const Finding& finding) { return finding_json(verdict, finding); });
     out["layers"] = array_of(verdict.layers, layer_json);
+    out["tcp"] = tcp_to_json(verdict.tcp, verdict.names);
     out["reconciliation"] = array_of(verdict.reconciliation, reconciled_json);
     out["reconciliation_gaps"] = texts(verdict.reconciliation_gaps);
     out["lost"] = lost_json(verdict.lost);

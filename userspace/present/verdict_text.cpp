@@ -8,11 +8,14 @@
 #include "model/format.h"
 #include "present/layout.h"
 #include "present/present.h"
+#include "present/tcp.h"
 #include "present/verdict_parts.h"
 
 namespace culprit {
 
 namespace {
+
+constexpr std::size_t kServicesShown = 5;
 
 std::string heading(const Verdict& verdict, const Style& style) {
     const std::uint64_t ns = verdict.to_ns > verdict.from_ns ? verdict.to_ns - verdict.from_ns : 0;
@@ -155,6 +158,7 @@ std::string verdict_text(const Verdict& verdict, const Style& style) {
     out += list_of("NOT SEEN", verdict.incomplete, style);
     out += list_of("THRESHOLDS CHANGED", verdict.thresholds, style);
     out += layers_text(verdict, style);
+    out += tcp_summary(verdict.tcp, verdict.names, kServicesShown, style);
     out += counters_text(verdict, style);
     out += lost_text(verdict, style);
     return out + cost_text(verdict.self, style);
