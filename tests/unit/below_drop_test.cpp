@@ -9,6 +9,7 @@
 #include "support/catch.h"
 #include "support/event_builder.h"
 #include "support/fake_names.h"
+#include "support/readable.h"
 
 namespace culprit {
 
@@ -66,7 +67,7 @@ program_total attached(std::uint32_t where, std::uint32_t id, const char* name) 
 }
 
 std::vector<Finding> all(const Window& window) {
-    return detect_all({window, std::span(&window, 1)});
+    return test::readable_findings({window, std::span(&window, 1)});
 }
 
 Finding only(const Window& window) {

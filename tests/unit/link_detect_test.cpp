@@ -6,6 +6,7 @@
 #include "support/catch.h"
 #include "support/event_builder.h"
 #include "support/fake_names.h"
+#include "support/readable.h"
 
 using namespace culprit;
 using namespace culprit::test;
@@ -97,7 +98,7 @@ void add_retransmits(Window& window, int count) {
 }
 
 std::vector<Finding> found(const Window& window) {
-    return detect_all({window, std::span(&window, 1)});
+    return test::readable_findings({window, std::span(&window, 1)});
 }
 
 std::string ids(const std::vector<Finding>& findings) {

@@ -7,6 +7,7 @@
 #include "support/catch.h"
 #include "support/event_builder.h"
 #include "support/fake_names.h"
+#include "support/readable.h"
 
 namespace culprit {
 
@@ -78,7 +79,7 @@ receiver_total receiver(std::uint8_t protocol, std::uint64_t drops, const abi_ow
 }
 
 std::vector<Finding> of(const std::string& id, const Window& window) {
-    std::vector<Finding> all = detect_all({window, std::span(&window, 1)});
+    std::vector<Finding> all = test::readable_findings({window, std::span(&window, 1)});
     std::erase_if(all, [&](const Finding& finding) { return finding.id != id; });
     return all;
 }

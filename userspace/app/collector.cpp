@@ -115,13 +115,26 @@ void Collector::look(SocketGroups::Look which) {
     const bool last = which == SocketGroups::Look::kEnd;
     std::map<std::uint32_t, LookPlace> places;
     for (const auto& [inum, netns] : x_names.netns())
-        places[inum] = {&netns, x_limits[inum].second};
+        if (x_capture.looks_into(inum))
+            places[inum] = {&netns, x_limits[inum].second};
     const std::size_t left_out =
         look_at_sockets(x_capture, places, SocketGroups(which, boot_now_ns() - x_start.when_ns),
                         {x_unknown, x_receivers, last}, x_now);
-    if (last && left_out)
-        log(Level::kWarning,
-            fmt::format("the sockets of {} network namespaces were not looked at", left_out));
+    x_unlooked = std::max(x_unlooked, left_out);
+}
+
+std::vector<std::string> Collector::gaps() const {
+    std::vector<std::string> out;
+    if (x_unvisited)
+        out.push_back(fmt::format(
+            "the devices, routes and rules of {} network namespaces were not read: no right to, or "
+            "no time left",
+            x_unvisited));
+    if (x_unlooked)
+        out.push_back(fmt::format("the sockets of {} network namespaces were not looked at: no "
+                                  "right to, or no time left",
+                                  x_unlooked));
+    return out;
 }
 
 /// Readers visit all namespaces at the beginning and at the end of a run; in between, in turns, as
@@ -150,7 +163,7 @@ std::size_t Collector::ask_readers(Round round, const RecordSink& sink) {
         const bool may = in_time && (!denied || next->first == own_netns());
         const Result<bool> visited = may ? ask_readers_in(next->second, sink) : false;
         denied = denied || !visited;
-        left_out += !visited || !*visited;
+        left_out += !may || !visited; // one that is gone by now is none to be missed
     }
     return all ? left_out : 0;
 }
@@ -187,7 +200,7 @@ void Collector::begin() {
     x_start = x_last;
     x_now.wall_offset_ns = wall_offset_ns();
     x_capture.take_totals(x_now.from_ns, [](std::span<const std::byte>) {});
-    ask_readers(Round::kAll, [](std::span<const std::byte>) {});
+    x_unvisited = ask_readers(Round::kAll, [](std::span<const std::byte>) {});
     x_ledgers = x_capture.ledgers();
     look(SocketGroups::Look::kBegin);
 }
@@ -228,9 +241,7 @@ Result<Window> Collector::cut(bool last) {
     const std::size_t left_out =
         ask_readers(last ? Round::kAll : Round::kTurn,
                     [this](std::span<const std::byte> record) { x_now.fold(record); });
-    if (left_out)
-        log(Level::kWarning,
-            fmt::format("the devices and rules of {} network namespaces were not read", left_out));
+    x_unvisited = std::max(x_unvisited, left_out);
     auto done = drain();
     usleep(1000); // for those that were not submitted yet
     if (done)

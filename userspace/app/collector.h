@@ -31,6 +31,8 @@ public:
     /// Ends the window under way and begins the next. The last one names the processes of all, as
     /// they are at the end.
     Result<Window> cut(bool last);
+    /// What could not be looked at so far, beside signals that are off.
+    std::vector<std::string> gaps() const;
 
 private:
     /// One pass over the counters of all namespaces.
@@ -69,6 +71,8 @@ private:
     std::uint64_t x_walk_ns = 0;                   // no other walk over the file tables before
     std::uint32_t x_asked = 0;                     // namespace the readers were in last
     std::map<std::uint32_t, std::uint64_t> x_rest; // netns -> no reader goes there before
+    // network namespaces left out, at the beginning or at the end, whichever were more
+    std::size_t x_unvisited = 0, x_unlooked = 0;
 };
 
 } // namespace culprit

@@ -34,7 +34,7 @@ struct Look {
         const auto visited = visit_netns(netns, [&] {
             walked = capture.walk_sockets([&](std::span<const std::byte> record) { take(record); });
         });
-        if (!visited || !*visited || !walked)
+        if (!visited || !walked)
             leave_out(netns.inum);
     }
 

@@ -4,10 +4,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <fstream>
+
 #include <fmt/format.h>
 
 #include "app/commands.h"
+#include "detect/thresholds.h"
 #include "util/log.h"
 #include "util/text.h"
 #include "util/time.h"
@@ -29,10 +33,32 @@ void catch_signals() {
         sigaction(number, &action, nullptr);
 }
 
+/// The usual file may be absent; one that was asked for may not.
+Result<void> override_thresholds(const Options& options) {
+    constexpr std::size_t kFileMax = 1 << 20;
+    const bool asked = !options.thresholds.empty();
+    const std::string path = asked ? options.thresholds : kThresholdsFile;
+    std::ifstream file(path, std::ios::binary);
+    if (!file)
+        return asked || errno != ENOENT
+                   ? std::unexpected(
+                         Error{Code::kUsage, sys_error(errno, "read " + safe_text(path)).what})
+                   : Result<void>{};
+    std::string text(kFileMax + 1, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(file.gcount()));
+    if (file.bad() || text.size() > kFileMax)
+        return fail(Code::kUsage, safe_text(path) + " cannot be read, or is no file of thresholds");
+    const auto done = threshold::override_with(text);
+    return done ? done : std::unexpected(done.error().in(safe_text(path)));
+}
+
 int run(const Options& options) {
     if (options.debug)
         set_log_level(Level::kDebug);
     catch_signals();
+    if (const auto done = override_thresholds(options); !done)
+        return print_error(done.error());
     switch (options.command) {
     case Command::kDiagnose:
         return run_diagnose(options);
@@ -68,7 +94,8 @@ Style style_of(const Options& options) {
     const char* none = std::getenv("NO_COLOR");
     const bool terminal = isatty(STDOUT_FILENO) && !(none && *none);
     return {.color = options.color == "always" || (options.color == "auto" && terminal),
-            .json = options.json()};
+            .json = options.json(),
+            .explain = options.explain};
 }
 
 std::set<std::uint32_t> all_event_kinds() {

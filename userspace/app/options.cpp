@@ -49,6 +49,12 @@ void add_filters(CLI::App& app, Filters& f) {
     app.add_option("--dev", f.dev, "network device, in --netns or the own namespace");
 }
 
+void add_thresholds(CLI::App& app, Options& o) {
+    app.add_option("--thresholds", o.thresholds,
+                   std::string("lines `Name = value` that override thresholds (default ") +
+                       kThresholdsFile + ", when it is there)");
+}
+
 CLI::Option* add_for(CLI::App& app, Options& o, const std::string& text) {
     return app.add_option_function<std::string>(
         "--for",
@@ -113,6 +119,7 @@ CLI::App* add_show(CLI::App& app, Options& o) {
                 kShowRows))
         ->check(CLI::Range(1U, 1'000'000U));
     show->callback([&o] { check_show_filters(o); });
+    add_thresholds(*show, o);
     add_filters(*show, o.filters);
     add_output(*show, o);
     return show;
@@ -123,6 +130,23 @@ std::string check_finding(const std::string& id) {
         return {};
     return fmt::format("no finding named '{}'; there are {}", safe_text(id),
                        fmt::join(finding_ids(), ", "));
+}
+
+CLI::App* add_diagnose(CLI::App& app, Options& o) {
+    CLI::App* diagnose =
+        app.add_subcommand("diagnose", "watch for a while, then a verdict layer by layer");
+    add_for(*diagnose, o, "how long to watch (default 10s, or as long as --verify's run)");
+    diagnose->add_option("--only", o.only, "report only this finding")->check(check_finding);
+    diagnose->add_option("--save", o.save, "write what was seen to a file for --replay");
+    diagnose->add_option("--replay", o.replay,
+                         "judge what --save wrote, without touching the kernel");
+    diagnose->add_option("--verify", o.verify,
+                         "an earlier verdict as JSON, or what --save wrote: is it repaired?");
+    diagnose->add_flag("--explain", o.explain, "all evidence and all advice, nothing shortened");
+    add_thresholds(*diagnose, o);
+    add_filters(*diagnose, o.filters);
+    add_output(*diagnose, o);
+    return diagnose;
 }
 
 Result<void> resolve_addr(const std::string& text, abi_config& config) {
@@ -196,8 +220,11 @@ Result<void> resolve_place(const Filters& f, abi_config& config) {
 } // namespace
 
 bool Filters::any() const {
-    return pid || port ||
-           !(comm.empty() && cgroup.empty() && netns.empty() && addr.empty() && dev.empty());
+    return partial() || !netns.empty();
+}
+
+bool Filters::partial() const {
+    return pid || port || !(comm.empty() && cgroup.empty() && addr.empty() && dev.empty());
 }
 
 Result<abi_config> resolve_filters(const Filters& f) {
@@ -237,24 +264,20 @@ std::expected<Options, int> parse_options(int argc, char** argv) {
     app.set_version_flag("--version", CULPRIT_VERSION);
     app.footer(kEpilog);
     app.require_subcommand(1);
-    CLI::App* diagnose =
-        app.add_subcommand("diagnose", "watch for a while, then a verdict layer by layer");
-    add_for(*diagnose, o, "how long to watch (default 10s)");
-    diagnose->add_option("--only", o.only, "report only this finding")->check(check_finding);
-    diagnose->add_option("--save", o.save, "write what was seen to a file for --replay");
-    diagnose->add_option("--replay", o.replay,
-                         "judge what --save wrote, without touching the kernel");
-    add_filters(*diagnose, o.filters);
-    add_output(*diagnose, o);
+    CLI::App* diagnose = add_diagnose(app, o);
     CLI::App* watch = add_watch(app, o);
     CLI::App* show = add_show(app, o);
     CLI::App* doctor =
         app.add_subcommand("doctor", "what this kernel offers, and what is missing and why");
+    doctor->add_flag("--list-thresholds", o.list_thresholds,
+                     "the numbers that findings are judged by, and nothing else");
+    add_thresholds(*doctor, o);
     add_output(*doctor, o);
     try {
         app.parse(argc, argv);
         if (!o.replay.empty() && (!o.save.empty() || o.filters.any() || o.for_ns))
-            throw CLI::ValidationError("--replay", "goes with --only, --output and --color only");
+            throw CLI::ValidationError(
+                "--replay", "goes with --only, --verify, --explain, --output and --color only");
     } catch (const CLI::ParseError& e) {
         const int code = app.exit(e);
         return std::unexpected(code == 0 ? 0 : 2);
@@ -263,8 +286,6 @@ std::expected<Options, int> parse_options(int argc, char** argv) {
                 : *watch  ? Command::kWatch
                 : *show   ? Command::kShow
                           : Command::kDoctor;
-    if (o.command == Command::kDiagnose && !o.for_ns)
-        o.for_ns = 10'000'000'000;
     return o;
 }
 

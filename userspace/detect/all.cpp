@@ -12,6 +12,7 @@
 
 #include "detect/finding.h"
 #include "detect/links.h"
+#include "detect/risks.h"
 
 namespace culprit {
 
@@ -253,8 +254,12 @@ std::span<const std::string_view> finding_ids() {
 std::vector<Finding> detect_all(const Facts& facts) {
     std::vector<Finding> all;
     for (const Entry& entry : kDetectors)
-        for (Finding& finding : entry.detect(facts))
+        for (Finding& finding : entry.detect(facts)) {
+            for (Advice& advice : finding.advice)
+                if (advice.risk.empty())
+                    advice.risk = usual_risk(advice.command);
             all.push_back(std::move(finding));
+        }
     leave_out_explained(all, facts.links());
     std::ranges::stable_sort(all, [](const Finding& a, const Finding& b) {
         return a.severity != b.severity ? a.severity > b.severity : a.confidence > b.confidence;

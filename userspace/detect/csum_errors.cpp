@@ -10,6 +10,7 @@
 #include "detect/receivers.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -65,7 +66,7 @@ Finding describe(const DropFacts& drops, const Window& total) {
         {"cable, transceiver and port first; then the devices on the way that rewrite packets "
          "(NAT, tunnels, a virtual switch's offloads)",
          fmt::format("{}ip -s -s link show {}", in_netns(netns, total.names),
-                     finding.where.device)});
+                     shell_word(finding.where.device))});
     finding.verify = verify_in_netns(finding);
     return finding;
 }

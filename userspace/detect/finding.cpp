@@ -12,6 +12,7 @@
 #include "detect/listeners.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -93,7 +94,8 @@ Evidence no_local_drop(const Window& total) {
 
 std::string in_netns(std::uint32_t netns, const Names& names) {
     const auto named = names.netns.find(netns);
-    return named == names.netns.end() ? "" : fmt::format("ip netns exec {} ", named->second);
+    return named == names.netns.end() ? ""
+                                      : fmt::format("ip netns exec {} ", shell_word(named->second));
 }
 
 std::string verify_in_netns(const Finding& finding) {

@@ -9,6 +9,7 @@
 #include "detect/links.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -41,15 +42,16 @@ std::string what_happens(const LinkFacts& link, const Names& names) {
 }
 
 Advice advice_for(const LinkFacts& link, const Names& names) {
+    const std::string dev = shell_word(link.name);
     if (link.by.owner.tgid)
         return {"find out why this process sets the device down; it may be a helper of another one",
                 fmt::format("ps -o pid,ppid,lstart,cmd -p {}", link.by.owner.tgid)};
     if (link.hardware())
         return {"cable, transceiver, the switch's port, or the driver resets the device",
-                fmt::format("{}ethtool {}; dmesg | grep {}", in_netns(link.sum.netns, names),
-                            link.name, link.name)};
+                fmt::format("{}ethtool {}; dmesg | grep -F {}", in_netns(link.sum.netns, names),
+                            dev, dev)};
     return {"look at the other end of the link",
-            fmt::format("{}ip -d -s link show {}", in_netns(link.sum.netns, names), link.name)};
+            fmt::format("{}ip -d -s link show {}", in_netns(link.sum.netns, names), dev)};
 }
 
 Finding describe(const LinkFacts& link, bool hurts, const Window& total) {

@@ -139,8 +139,8 @@ void add_evidence(Finding& finding, const Overflow& o) {
 
 std::vector<Advice> advice_for(const Overflow& o, const std::string& device) {
     const std::string in = in_netns(o.device.first, o.facts.total.names);
-    std::vector<Advice> advice = {
-        {"see which queue drops, and at which rate", in + "tc -s qdisc show dev " + device}};
+    std::vector<Advice> advice = {{"see which queue drops, and at which rate",
+                                   in + "tc -s qdisc show dev " + shell_word(device)}};
     if (o.users.hog())
         advice.push_back({"limit the sender that fills the queue, or queue it apart from the "
                           "others (fq_codel, a class of its own); a longer queue turns the drops "
@@ -181,7 +181,7 @@ std::optional<Finding> no_queue_finding(const Facts& facts, const DropFacts& dro
                               drops.reason, drops.symbol);
     story.advice.push_back(
         {"look at the device: is it up, has it carrier",
-         in_netns(drops.at.netns, facts.total.names) + "ip -d link show dev " + name});
+         in_netns(drops.at.netns, facts.total.names) + "ip -d link show dev " + shell_word(name)});
     return drop_finding(story, drops, facts.total);
 }
 

@@ -11,6 +11,7 @@
 #include "detect/queues.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -100,7 +101,7 @@ Finding describe(const QueueWait& wait, const Queues& queues, const Facts& facts
     finding.advice = {
         {"keep the queue short, and the others out of the way of who fills it: fq_codel or cake "
          "instead of a long fifo, at a rate just below the link's",
-         in_netns(q.netns, names) + "tc -s qdisc show dev " + finding.where.device},
+         in_netns(q.netns, names) + "tc -s qdisc show dev " + shell_word(finding.where.device)},
         {"or let the sender that fills it send slower", ""}};
     finding.verify = verify_in_netns(finding);
     return finding;

@@ -82,7 +82,7 @@ bool goes_on(const Stream& stream, std::uint64_t datagrams, const Window& total)
     const double seconds = double(stream.last_ns - stream.first_ns) / 1e9;
     return datagrams >= threshold::kStrayMin &&
            per_second(total, double(datagrams)) >= threshold::kStrayPerSecond &&
-           seconds >= std::min(threshold::kStraySeconds, total.seconds() / 2);
+           seconds >= std::min(threshold::kStraySeconds.value, total.seconds() / 2);
 }
 
 Finding describe(const Stream& stream, std::uint64_t datagrams, const DropFacts& drops,

@@ -267,6 +267,10 @@ void Capture::take_totals(std::uint64_t now_ns, const RecordSink& sink) {
             one.totals->take(ObjectMaps(one.object.get()), now_ns, sink);
 }
 
+bool Capture::looks_into(std::uint32_t netns) const {
+    return x_impl->readers.is_wanted(netns);
+}
+
 bool Capture::reads_netns(std::uint32_t netns) const {
     return x_impl->readers.look_into(netns);
 }

@@ -15,8 +15,10 @@ void note(const Result<void>& done, SignalStatus& status) {
         return;
     status.state = State::kDegraded;
     const std::string& what = done.error().what;
-    if (status.why.size() < kWhyMax && std::ranges::find(status.why, what) == status.why.end())
-        status.why.push_back(what);
+    if (status.why.size() >= kWhyMax || std::ranges::find(status.why, what) != status.why.end())
+        return;
+    status.why.push_back(what);
+    status.unread.push_back(what);
 }
 
 } // namespace

@@ -18,9 +18,8 @@ public:
     bool empty() const { return x_all.empty(); }
     /// The user's filter: of other namespaces nothing is read.
     void look_only_in(std::uint32_t netns) { x_only = netns; }
-    bool look_into(std::uint32_t netns) const {
-        return !x_all.empty() && (!x_only || x_only == netns);
-    }
+    bool is_wanted(std::uint32_t netns) const { return !x_only || x_only == netns; }
+    bool look_into(std::uint32_t netns) const { return !x_all.empty() && is_wanted(netns); }
 
     void see(std::span<const std::byte> record, const Names& names);
     void read_host(std::uint64_t now_ns, const RecordSink& sink, std::vector<SignalStatus>& status);

@@ -102,6 +102,20 @@ std::optional<std::string> raw_bytes(std::string_view text) {
     return out;
 }
 
+std::string shell_word(std::string_view bytes) {
+    constexpr std::string_view kPlain =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./:@%+=,";
+    if (!bytes.empty() && bytes.find_first_not_of(kPlain) == std::string_view::npos)
+        return std::string(bytes);
+    const std::string safe = safe_text(bytes);
+    if (safe == bytes && bytes.find('\'') == std::string_view::npos)
+        return '\'' + safe + '\'';
+    std::string out = "$'"; // its escapes are those of safe_text()
+    for (const char c : safe)
+        out += c == '\'' ? std::string("\\x27") : std::string(1, c);
+    return out + '\'';
+}
+
 std::string_view take_until(std::string_view& rest, char until) {
     const std::size_t at = std::min(rest.find(until), rest.size());
     const std::string_view head = rest.substr(0, at);
