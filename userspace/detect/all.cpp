@@ -56,6 +56,14 @@ constexpr std::array kDetectors = {
     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused},
     Entry{"connect-timeout", detect_connect_timeout},
+    Entry{"syn-loss", detect_syn_loss},
+    Entry{"synack-loss", detect_synack_loss},
+    Entry{"port-scan", detect_port_scan},
+    Entry{"md5-mismatch", detect_md5_mismatch},
+    Entry{"too-many-connections", detect_too_many_connections},
+    Entry{"cpu-throttled", detect_cpu_throttled},
+    Entry{"app-hang", detect_app_hang},
+    Entry{"accept-delay", detect_accept_delay},
     Entry{"rst-storm", detect_rst_storm},
     Entry{"port-exhaustion", detect_port_exhaustion},
     Entry{"tw-overflow", detect_tw_overflow},
@@ -78,6 +86,7 @@ enum class Same {
     kDevice,  // and the namespace; the cause's, or the one it reaches over to
     kPath,    // the device; where the symptom tells of none, a process or the only device there is
     kAddress, // the cause's, as the other end of the symptom, or as its own end anywhere
+    kProcess, // the one to blame
 };
 
 /// A finding that another one explains.
@@ -109,6 +118,18 @@ constexpr Explained kExplained[] = {
     {"connect-timeout", "duplicate-ip", Same::kAddress},
     {"rst-storm", "duplicate-ip", Same::kAddress},
     {"packet-loss", "duplicate-ip", Same::kAddress},
+    {"syn-loss", "link-flap", Same::kPath},
+    {"syn-loss", "nic-errors", Same::kPath},
+    {"syn-loss", "neigh-failure", Same::kAddress},
+    {"syn-loss", "duplicate-ip", Same::kAddress},
+    {"synack-loss", "link-flap", Same::kPath},
+    {"synack-loss", "nic-errors", Same::kPath},
+    {"too-many-connections", "fd-exhaustion", Same::kProcess},
+    // who has to act is who set the quota
+    {"listen-overflow", "cpu-throttled", Same::kProcess},
+    {"accept-delay", "cpu-throttled", Same::kProcess},
+    {"app-hang", "cpu-throttled", Same::kProcess},
+    {"app-latency", "cpu-throttled", Same::kProcess},
 };
 
 /// "10.0.0.1:80" and "[::1]:80" without the port.
@@ -165,6 +186,9 @@ bool have_in_common(Same same, const Finding& cause, const Finding& symptom, con
         return on_path(cause, symptom, links);
     case Same::kAddress:
         return at_address(cause, symptom.where);
+    case Same::kProcess:
+        return cause.culprit && symptom.culprit && cause.culprit->owner.tgid &&
+               same_process(cause.culprit->owner, symptom.culprit->owner);
     }
     return false;
 }
@@ -179,11 +203,19 @@ bool explains(const Finding& cause, const Finding& symptom, const Links& links) 
     });
 }
 
+bool excuses(const Finding& cause, const Finding& symptom) {
+    return cause.severity >= Severity::kWarning &&
+           std::ranges::any_of(symptom.excuses, [&](const Excuse& excuse) {
+               return excuse.id == cause.id && excuse.netns == cause.where.netns;
+           });
+}
+
 void leave_out_explained(std::vector<Finding>& all, const Links& links) {
     const std::vector<Finding> causes = all;
     std::erase_if(all, [&](const Finding& symptom) {
-        return std::ranges::any_of(
-            causes, [&](const Finding& cause) { return explains(cause, symptom, links); });
+        return std::ranges::any_of(causes, [&](const Finding& cause) {
+            return explains(cause, symptom, links) || excuses(cause, symptom);
+        });
     });
 }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // packet-loss. Claim: segments of this process are lost beyond this host. Evidence: segments sent
 // again, less those the receiver reports as duplicates (DSACK, RFC 2883: sent again for nothing),
-// less those of flows seen dropped on this host; against all segments sent. Looks alike: reordering
+// less those of flows whose loss drops on this host account for; against all segments sent. Looks alike: reordering
 // and probes into a closed window (all DSACKed), local drops, handshakes that repeat
 // (connect-timeout), segments too big for the path (mtu-blackhole).
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -45,9 +46,28 @@ bool is_handshake(std::uint32_t type) {
     return type == ABI_RETRANSMIT_SYN || type == ABI_RETRANSMIT_SYNACK;
 }
 
+/// Places of this host whose drops account for what is sent again in the conversations they were
+/// seen in. One sampled drop excuses nothing: the same conversation may lose far more elsewhere.
+/// Whether such drops are worth a finding is for its detector to say: active queue management drops
+/// a little for good reason.
+std::set<DropPlace> places_that_explain(const Window& total, const LocalDrops& drops) {
+    std::map<DropPlace, std::uint64_t> again, dropped;
+    for (const auto& [row, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
+        if (const DropPlace* at = drops.of(row.flow); at && !is_handshake(row.type))
+            again[*at] += row.segs;
+    for (const auto& [row, info] : total.rows<drop_total>(ABI_DROP_TOTAL))
+        dropped[{row.reason, row.netns, row.location}] += row.packets;
+    std::set<DropPlace> places;
+    for (const auto& [at, segs] : again)
+        if (segs < threshold::kLossSegsMin || segs <= threshold::kQueueSegsPerDrop * dropped[at])
+            places.insert(at);
+    return places;
+}
+
 std::map<Key, Loser> collect(const Window& total, std::map<std::uint32_t, NetnsLoss>& netns) {
     std::map<Key, Loser> losers;
     const LocalDrops drops = find_local_drops(total);
+    const std::set<DropPlace> explaining = places_that_explain(total, drops);
     const Listeners listeners(total);
     const MtuHoles holes(total);
     for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT)) {
@@ -55,7 +75,9 @@ std::map<Key, Loser> collect(const Window& total, std::map<std::uint32_t, NetnsL
             continue;
         netns[again.flow.netns].segs += again.segs;
         // the final ACK of a handshake that a full accept queue drops makes its client repeat data
-        if (drops.of(again.flow) || listeners.at(again.flow, false) || holes.explains(again.flow))
+        const DropPlace* at = drops.of(again.flow);
+        if ((at && explaining.contains(*at)) || listeners.at(again.flow, false) ||
+            holes.explains(again.flow))
             continue;
         Loser& loser = losers[{again.flow.netns, again.owner.tgid, again.owner.start_ns}];
         loser.party = {again.owner, again.flow.netns};

@@ -149,6 +149,45 @@ inline constexpr std::uint64_t kSynRepeatsMin = 5; // SYNs sent again with no at
 inline constexpr std::uint64_t kLateMin = 10; // SYNs sent again while some attempts are answered
 inline constexpr double kLateShare = 0.25;    // of them per attempt
 
+// syn-loss, synack-loss: of the SYNs (SYN-ACKs) sent, again. From 5 % on one connect in twenty takes
+// a second longer (RFC 6298); a path that loses 0.1 % stays far below.
+inline constexpr std::uint64_t kHandshakeRepeatsMin = 10;
+inline constexpr double kHandshakeLoss = 0.05;
+inline constexpr double kHandshakeLossCritical = 0.25;
+inline constexpr std::uint64_t kHandshakeAnsweredMin = 3; // attempts answered at once
+inline constexpr std::size_t kHandshakeWindowsMin = 3; // seconds with both: else it was an outage
+inline constexpr double kHandshakeLikeData = 0.25; // data lost at that part of its rate: the path
+
+// port-scan. Who looks for a service tries a handful of ports.
+inline constexpr std::size_t kScanPorts = 20;     // of one host, that did not answer
+inline constexpr double kScanShare = 0.5;         // of all it tried there
+inline constexpr std::size_t kScanPortsSeen = 5;  // examples of a remote source's
+inline constexpr std::uint64_t kScanAnswers = 20; // refusals sent to it
+
+// too-many-connections. Operator's guide: 50 000. Below a limit's last tenth a burst still fits.
+inline constexpr std::uint64_t kSocketsMany = 50'000;
+inline constexpr double kSocketsLimit = 0.9;
+inline constexpr double kSocketsLimitCritical = 0.98;
+inline constexpr double kSocketsOfFiles = 0.5; // of the open files: else they are not the reason
+
+// accept-delay. Users notice 100 ms (Nielsen 1993).
+inline constexpr double kAcceptWaitSeconds = 0.1;
+inline constexpr double kAcceptWaitCritical = 1;
+inline constexpr std::size_t kAcceptWindowsMin = 3;
+inline constexpr double kAcceptWindowsShare = 0.5; // of the seconds in which connections came
+inline constexpr double kAcceptDepthMin = 0.5;     // connections waiting on average
+
+// app-hang: seconds on end in which connections wait and none is accepted.
+inline constexpr double kHangSeconds = 2.5;
+inline constexpr std::uint64_t kHangWaitingCritical = 3; // connections
+
+// cpu-throttled. Of its scheduling periods (100 ms each, as a rule) a group ran into its quota in
+// that share: each time all its threads wait for the next one.
+inline constexpr std::uint64_t kThrottledMin = 5; // periods
+inline constexpr double kThrottledShare = 0.25;
+inline constexpr double kThrottledCritical = 0.75;
+inline constexpr std::uint64_t kAnswerSlowNs = 100'000'000;
+
 // udp-rcvbuf-overflow. netdata warns from 10 errors per minute; per socket, and as a share of what
 // the namespace's sockets were given.
 inline constexpr std::uint64_t kUdpLostMin = 10;

@@ -60,7 +60,9 @@ constexpr Check kChecks[] = {
     {Layer::kTransport, "socket", "receive buffers of UDP and TCP, when the run began and ended",
      true},
     {Layer::kTransport, "", "windows: no signal yet", false},
-    {Layer::kApplication, "", "DNS, slow and hung processes: no signal yet", true},
+    {Layer::kApplication, "listen", "processes that accept late or not at all", true},
+    {Layer::kApplication, "cgroup", "CPU quotas of processes with sockets", false},
+    {Layer::kApplication, "", "DNS, slow answers: no signal yet", true},
 };
 
 std::vector<LayerVerdict> layers_of(const VerdictInput& input,

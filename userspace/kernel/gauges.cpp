@@ -62,9 +62,13 @@ void read_limits(Gauges& into) {
     set("nf_conntrack_max", words("/proc/sys/net/netfilter/nf_conntrack_max").first);
     for (const char* name : {"somaxconn", "rmem_max"})
         set(name, words(std::string("/proc/sys/net/core/") + name).first);
-    std::istringstream udp_mem(read_file("/proc/sys/net/ipv4/udp_mem").value_or(""));
-    for (std::string high; udp_mem >> high;) // the last one
-        set("udp_mem.high", high);
+    for (const std::string name : {"udp_mem", "tcp_mem"}) {
+        std::istringstream pages(read_file("/proc/sys/net/ipv4/" + name).value_or(""));
+        for (std::string high; pages >> high;) // the last one
+            set(name + ".high", high);
+    }
+    set("file-nr", words("/proc/sys/fs/file-nr").first);
+    set("file-max", words("/proc/sys/fs/file-max").first);
     const auto [low, high] = words("/proc/sys/net/ipv4/ip_local_port_range");
     set("ip_local_port_range.low", low);
     set("ip_local_port_range.high", high);
