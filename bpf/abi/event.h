@@ -40,6 +40,7 @@ enum abi_kind {
 	ABI_DROP_STACK = 30,
 	ABI_LINK_STAT = 31,
 	ABI_FLOW_TOTAL = 32,
+	ABI_CGROUP_TOTAL = 35,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };
 

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "abi/cgroup.h"
 #include "abi/connection.h"
 #include "abi/drop.h"
 #include "abi/firewall.h"
@@ -102,6 +103,8 @@ template <>
 inline constexpr std::uint32_t kKindOf<flow_total> = ABI_FLOW_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<program_total> = ABI_PROGRAM_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<cgroup_total> = ABI_CGROUP_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>

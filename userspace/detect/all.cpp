@@ -57,6 +57,14 @@ constexpr std::array kDetectors = {
     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused},
     Entry{"connect-timeout", detect_connect_timeout},
+    Entry{"syn-loss", detect_syn_loss},
+    Entry{"synack-loss", detect_synack_loss},
+    Entry{"port-scan", detect_port_scan},
+    Entry{"md5-mismatch", detect_md5_mismatch},
+    Entry{"too-many-connections", detect_too_many_connections},
+    Entry{"cpu-throttled", detect_cpu_throttled},
+    Entry{"app-hang", detect_app_hang},
+    Entry{"accept-delay", detect_accept_delay},
     Entry{"rst-storm", detect_rst_storm},
     Entry{"port-exhaustion", detect_port_exhaustion},
     Entry{"tw-overflow", detect_tw_overflow},
@@ -141,6 +149,17 @@ constexpr Explained kExplained[] = {
     {"app-latency", "listen-overflow", Same::kCulprit},
     {"app-latency", "zero-window", Same::kCulprit},
     {"app-latency", "nagle-delack", Same::kParties},
+    {"syn-loss", "link-flap", Same::kPath},
+    {"syn-loss", "nic-errors", Same::kPath},
+    {"syn-loss", "neigh-failure", Same::kAddress},
+    {"syn-loss", "duplicate-ip", Same::kAddress},
+    {"synack-loss", "link-flap", Same::kPath},
+    {"synack-loss", "nic-errors", Same::kPath},
+    {"too-many-connections", "fd-exhaustion", Same::kCulprit},
+    // who has to act is who set the quota
+    {"listen-overflow", "cpu-throttled", Same::kCulprit},
+    {"accept-delay", "cpu-throttled", Same::kCulprit},
+    {"app-hang", "cpu-throttled", Same::kCulprit},
 };
 
 /// "10.0.0.1:80" and "[::1]:80" without the port.
@@ -231,11 +250,19 @@ bool explains(const Finding& cause, const Finding& symptom, const Links& links) 
     });
 }
 
+bool excuses(const Finding& cause, const Finding& symptom) {
+    return cause.severity >= Severity::kWarning &&
+           std::ranges::any_of(symptom.excuses, [&](const Excuse& excuse) {
+               return excuse.id == cause.id && excuse.netns == cause.where.netns;
+           });
+}
+
 void leave_out_explained(std::vector<Finding>& all, const Links& links) {
     const std::vector<Finding> causes = all;
     std::erase_if(all, [&](const Finding& symptom) {
-        return std::ranges::any_of(
-            causes, [&](const Finding& cause) { return explains(cause, symptom, links); });
+        return std::ranges::any_of(causes, [&](const Finding& cause) {
+            return explains(cause, symptom, links) || excuses(cause, symptom);
+        });
     });
 }
 

@@ -140,6 +140,13 @@ std::uint32_t DropFacts::main_device() const {
     return most == devices.end() ? 0 : most->first;
 }
 
+Excuse drop_owner(const DropPlace& at, const Window& total) {
+    DropFacts facts;
+    facts.symbol = symbol(at.location, total.names);
+    return {std::string(drop_class(drop_reason(at.reason, total.names), facts.function())),
+            at.netns};
+}
+
 Drops::Drops(const Window& total) {
     add_totals(total);
     add_suffering(total); // first: who sends again suffers most

@@ -39,6 +39,9 @@ struct DropFacts {
 /// is narrower.
 std::string_view drop_class(std::string_view reason, std::string_view function);
 
+/// The finding that tells of the drops at that place.
+Excuse drop_owner(const DropPlace& at, const Window& total);
+
 class Drops {
 public:
     explicit Drops(const Window& total);

@@ -62,6 +62,12 @@ struct Traffic {
     bool works() const { return connections_per_s > 0 || packets_per_s > 0; }
 };
 
+/// Another finding that tells of the same trouble.
+struct Excuse {
+    std::string id;
+    std::uint32_t netns = 0;
+};
+
 struct Finding {
     std::string id;
     Layer layer = Layer::kTransport;
@@ -80,6 +86,8 @@ struct Finding {
     std::vector<Advice> advice;
     std::string verify; // arguments of `culprit` that re-check this finding
     Traffic traffic;    // at its place, during the run
+    /// Left out when one of these is reported at warning or worse: no fault is excused by silence.
+    std::vector<Excuse> excuses;
 };
 
 class Drops;
@@ -211,6 +219,14 @@ std::vector<Finding> detect_local_drop(const Facts& facts);
 std::vector<Finding> detect_packet_loss(const Facts& facts);
 std::vector<Finding> detect_conn_refused(const Facts& facts);
 std::vector<Finding> detect_connect_timeout(const Facts& facts);
+std::vector<Finding> detect_syn_loss(const Facts& facts);
+std::vector<Finding> detect_synack_loss(const Facts& facts);
+std::vector<Finding> detect_port_scan(const Facts& facts);
+std::vector<Finding> detect_md5_mismatch(const Facts& facts);
+std::vector<Finding> detect_too_many_connections(const Facts& facts);
+std::vector<Finding> detect_accept_delay(const Facts& facts);
+std::vector<Finding> detect_app_hang(const Facts& facts);
+std::vector<Finding> detect_cpu_throttled(const Facts& facts);
 std::vector<Finding> detect_rst_storm(const Facts& facts);
 std::vector<Finding> detect_firewall_drop(const Facts& facts);
 std::vector<Finding> detect_firewall_reject(const Facts& facts);

@@ -14,12 +14,8 @@ namespace culprit {
 
 namespace {
 
-bool is_stopped(const ListenerFacts& l) {
-    return l.sum.owner_stopped && 2 * l.sum.owner_stopped >= l.sum.owner_looks;
-}
-
 const char* why(const ListenerFacts& l) {
-    if (is_stopped(l))
+    if (l.is_stopped())
         return "is stopped and does not accept";
     return l.accepted ? "accepts too slowly" : "accepts nothing";
 }
@@ -73,7 +69,7 @@ Advice limit_advice(const ListenerFacts& l) {
 
 Advice cause_advice(const ListenerFacts& l) {
     const std::uint32_t pid = l.sum.owner.tgid;
-    if (is_stopped(l))
+    if (l.is_stopped())
         return {"let the process continue, or find out who stopped it",
                 fmt::format("kill -CONT {}", pid)};
     return {"see what the process does instead of accept()",

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // packet-loss. Claim: segments of this process are lost beyond this host. Evidence: segments sent
 // again, less those the receiver reports as duplicates (DSACK, RFC 2883: sent again for nothing),
-// less those of flows seen dropped on this host; against all segments sent. Looks alike: reordering
-// and probes into a closed window (all DSACKed), local drops, handshakes that repeat
-// (connect-timeout), segments too big for the path (mtu-blackhole), a peer that is gone
+// less those of flows whose loss drops on this host account for; against all segments sent. Looks
+// alike: reordering and probes into a closed window (all DSACKed), local drops, handshakes that
+// repeat (connect-timeout), segments too big for the path (mtu-blackhole), a peer that is gone
 // (peer-dead).
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -48,22 +49,43 @@ bool is_handshake(std::uint32_t type) {
     return type == ABI_RETRANSMIT_SYN || type == ABI_RETRANSMIT_SYNACK;
 }
 
+/// Places of this host whose drops account for what is sent again in the conversations they were
+/// seen in. One sampled drop excuses nothing: the same conversation may lose far more elsewhere.
+/// Whether such drops are worth a finding is for its detector to say: active queue management drops
+/// a little for good reason.
+std::set<DropPlace> places_that_explain(const Window& total, const LocalDrops& drops) {
+    std::map<DropPlace, std::uint64_t> again, dropped;
+    for (const auto& [row, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
+        if (const DropPlace* at = drops.of(row.flow); at && !is_handshake(row.type))
+            again[*at] += row.segs;
+    for (const auto& [row, info] : total.rows<drop_total>(ABI_DROP_TOTAL))
+        dropped[{row.reason, row.netns, row.location}] += row.packets;
+    std::set<DropPlace> places;
+    for (const auto& [at, segs] : again)
+        if (segs < threshold::kLossSegsMin || segs <= threshold::kQueueSegsPerDrop * dropped[at])
+            places.insert(at);
+    return places;
+}
+
 /// Why segments are sent again that no path beyond this host lost.
 class OtherReasons {
 public:
     explicit OtherReasons(const Facts& facts)
-        : x_drops(find_local_drops(facts.total)), x_listeners(facts.total), x_holes(facts.total),
-          x_dead(facts), x_closed(facts.total) {}
+        : x_drops(find_local_drops(facts.total)),
+          x_explaining(places_that_explain(facts.total, x_drops)), x_listeners(facts.total),
+          x_holes(facts.total), x_dead(facts), x_closed(facts.total) {}
 
     bool explain(const retransmit_event& again) const {
         // the final ACK of a handshake that a full accept queue drops makes its client repeat data
-        return x_drops.of(again.flow) || x_listeners.at(again.flow, false) ||
+        const DropPlace* at = x_drops.of(again.flow);
+        return (at && x_explaining.contains(*at)) || x_listeners.at(again.flow, false) ||
                x_holes.explains(again.flow) || x_dead.explains(again.flow) ||
                x_closed.explains(again);
     }
 
 private:
     LocalDrops x_drops;
+    std::set<DropPlace> x_explaining;
     Listeners x_listeners;
     MtuHoles x_holes;
     DeadPeers x_dead;

@@ -63,7 +63,9 @@ constexpr Check kChecks[] = {
      "windows and buffers of both ends, round trips, order, peers that fell silent", true},
     {Layer::kApplication, "flow", "time between question and answer, readers that stand still",
      true},
-    {Layer::kApplication, "", "DNS, hung processes: no signal yet", true},
+    {Layer::kApplication, "listen", "processes that accept late or not at all", true},
+    {Layer::kApplication, "cgroup", "CPU quotas of processes with sockets", false},
+    {Layer::kApplication, "", "DNS: no signal yet", true},
 };
 
 std::string why_not(const SignalStatus* status) {

@@ -70,6 +70,9 @@ void read_limits(Gauges& into) {
     last_word("udp_mem.high", "/proc/sys/net/ipv4/udp_mem");
     last_word("tcp_rmem.max", "/proc/sys/net/ipv4/tcp_rmem");
     last_word("tcp_wmem.max", "/proc/sys/net/ipv4/tcp_wmem");
+    last_word("tcp_mem.high", "/proc/sys/net/ipv4/tcp_mem");
+    set("file-nr", words("/proc/sys/fs/file-nr").first);
+    set("file-max", words("/proc/sys/fs/file-max").first);
     const auto [low, high] = words("/proc/sys/net/ipv4/ip_local_port_range");
     set("ip_local_port_range.low", low);
     set("ip_local_port_range.high", high);

@@ -10,8 +10,8 @@
 namespace culprit {
 
 /// /proc/net/sockstat "TCP" (net/ipv4/proc.c: sockstat_seq_show()), /proc/net/stat/nf_conntrack and
-/// /proc/sys/net. The kernel
-/// gives orphans and mem_pages of the whole host, whichever namespace asks.
+/// /proc/sys. The kernel gives orphans, memory (in pages) and files of the whole host, whichever
+/// namespace asks.
 inline constexpr auto kGaugeNames = std::to_array<std::string_view>({"TCP.inuse",
                                                                      "TCP.orphan",
                                                                      "TCP.tw",
@@ -31,7 +31,10 @@ inline constexpr auto kGaugeNames = std::to_array<std::string_view>({"TCP.inuse"
                                                                      "rmem_max",
                                                                      "udp_mem.high",
                                                                      "tcp_rmem.max",
-                                                                     "tcp_wmem.max"});
+                                                                     "tcp_wmem.max",
+                                                                     "tcp_mem.high",
+                                                                     "file-nr",
+                                                                     "file-max"});
 
 /// Values in the order of kGaugeNames; kGaugeUnknown where there is none.
 inline constexpr std::uint64_t kGaugeUnknown = ~0ULL;
