@@ -64,7 +64,7 @@ static __always_inline void connect_result(const struct sock *sk, const struct a
 	 * (net/ipv4/inet_hashtables.c: __inet_hash_connect()); only the caller gets it */
 	if (event.result == ABI_RESULT_LOCAL && !event.flow.local_port)
 		event.error = EADDRNOTAVAIL;
-	record_put(ledger, &event.head, ABI_CONNECT, sizeof(event));
+	record_put_at(now, ledger, &event.head, ABI_CONNECT, sizeof(event));
 }
 
 static __always_inline void established(const struct sock *sk, struct abi_socket *known,
@@ -132,7 +132,7 @@ static __always_inline void closed(const struct sock *sk, const struct abi_socke
 		event.closer = ABI_CLOSER_LOCAL;
 	if (!event.closer && event.ending == ABI_ENDING_RESET_RECEIVED)
 		event.closer = ABI_CLOSER_REMOTE;
-	record_put(ledger, &event.head, ABI_CLOSE, sizeof(event));
+	record_put_at(now, ledger, &event.head, ABI_CLOSE, sizeof(event));
 }
 
 static __always_inline void gone(const struct sock *sk, const struct abi_socket *known,
