@@ -120,12 +120,12 @@ Result<Session> start_session(const Options& options, const std::set<std::uint32
                               bool for_people) {
     // a stream shows single packets; a verdict needs a few of each kind, the totals are exact
     // anyway
-    constexpr std::uint32_t kSamplesStream = 256, kSamplesVerdict = 16, kTimedOneIn = 32;
+    constexpr std::uint32_t kSamplesStream = 256, kSamplesVerdict = 16, kTurns = 64;
     auto config = resolve_filters(options.filters);
     if (!config)
         return std::unexpected(config.error());
     config->samples = for_people ? kSamplesStream : kSamplesVerdict;
-    config->sample_mask = kTimedOneIn - 1;
+    config->turns = kTurns;
     config->slow_ns = 100'000'000;
     Session session;
     const std::uint64_t began = boot_now_ns();

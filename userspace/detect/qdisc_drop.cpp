@@ -13,6 +13,7 @@
 #include "detect/drops.h"
 #include "detect/queue_waits.h"
 #include "detect/queues.h"
+#include "detect/receivers.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 #include "util/text.h"
@@ -127,10 +128,7 @@ void add_evidence(Finding& finding, const Overflow& o) {
     if (!o.drops.segs_again && o.drops.protocols.contains("tcp"))
         own.push_back({"TCP slows down at once and sends again without a retransmission",
                        std::nullopt, "", "tcp_retransmit_skb"});
-    const auto counters = total.counters.find(o.device.first);
-    if (const auto errors = counters == total.counters.end()
-                                ? 0
-                                : counters->second.growth[counter("Udp.SndbufErrors")])
+    if (const auto errors = udp_growth(total, o.device.first).sndbuf)
         own.push_back(
             {fmt::format("{} datagrams were refused after sendto() had accepted them", errors),
              double(errors), "datagrams", "Udp.SndbufErrors"});
