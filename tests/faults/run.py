@@ -55,6 +55,8 @@ def chosen(args):
     def matches(scenario):
         if not args.only:
             return not scenario.heavy and (scenario.short or not args.short)
+        if scenario.heavy:
+            return scenario.name in args.only
         words = (scenario.name, scenario.family, *scenario.accepts)
         return any(fnmatch.fnmatch(word, pattern) for pattern in args.only for word in words)
     return [scenario for scenario in SCENARIOS.values() if matches(scenario)]

@@ -13,14 +13,14 @@ import time
 from stage.process import enter_netns
 
 TUNSETIFF = 0x400454CA
-IFF_TUN, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x1, 0x2, 0x1000, 0x4000
+IFF_TUN, IFF_NO_PI = 0x1, 0x1000
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 
 
-def open_tun(name, flags=IFF_TUN | IFF_NO_PI):
-    """A TUN or TAP device in the namespace of the caller; it goes with the descriptor."""
+def open_tun(name):
+    """A TUN device in the namespace of the caller; it goes with the descriptor."""
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
     return fd
 
 
@@ -43,12 +43,14 @@ def is_synack(packet):
 
 
 class Way:
-    """One direction: seconds of delay, shares of packets, bytes per second. `drop` sees a packet and decides."""
+    """One direction: seconds of delay, shares of packets, bytes per second. `drop` sees a packet and decides;
+    `answer` may say what comes back in its place."""
 
     def __init__(self, delay=0.0, jitter=0.0, loss=0.0, duplicate=0.0, reorder=0.0, corrupt=0.0, rate=None,
-                 queue_bytes=100_000, drop=None):
+                 queue_bytes=100_000, drop=None, answer=None):
         self.delay, self.jitter, self.loss, self.duplicate = delay, jitter, loss, duplicate
-        self.reorder, self.corrupt, self.rate, self.queue_bytes, self.drop = reorder, corrupt, rate, queue_bytes, drop
+        self.reorder, self.corrupt, self.rate, self.queue_bytes = reorder, corrupt, rate, queue_bytes
+        self.drop, self.answer = drop, answer
         self.free_at = self.last_due = 0.0
 
     def take(self, packet, now):
@@ -104,6 +106,9 @@ def carry(a, b, there, back):
         for fd, _ in ready:
             way, other = ways[fd]
             for packet in read_some(fd):
+                if way.answer and (reply := way.answer(packet)):
+                    deliver(fd, reply)
+                    continue
                 for due in way.take(packet, now):
                     number += 1
                     if due <= now:
