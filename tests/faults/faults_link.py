@@ -71,7 +71,7 @@ def flapping(w):
     return Truth(guilty, place=(link.a, link.b))
 
 
-@fault("nic-errors", forbidden=("packet-loss",))
+@fault("nic-errors", also=("no-route",), forbidden=("packet-loss",))
 def lost_tunnel(w):
     """A tunnel device has no way to its other end: what it is given ends in transmit errors."""
     link = w.pair()

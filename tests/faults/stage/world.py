@@ -121,7 +121,7 @@ class World:
     def device(self, net):
         taken = net.proc("dev")
         while True:
-            name = self.random.choice(DEVICES) + str(self.random.randint(0, 9))
+            name = self.random.choice(DEVICES) + str(self.random.randint(0, 99))
             if name + ":" not in taken:
                 return name
 
@@ -146,7 +146,8 @@ class World:
         return made
 
     def start(self, work, name=None):
-        made = Process(name or self.names.pop(), f"{self.seed}/{len(self.processes)}", work)
+        number = len(self.processes)
+        made = Process(name or (self.names.pop() if self.names else f"worker-{number}"), f"{self.seed}/{number}", work)
         self.processes.append(made)
         return made
 
