@@ -90,6 +90,16 @@ def ports_taken(w):
     return Truth(guilty, place=link.a, hurts=victim, ready=lambda: tally.read() > count * 0.95)
 
 
+@fault("fin-wait2-growth", forbidden=(*NOT_ENDS, "close-wait-leak", "peer-dead"), v6=False)
+def peers_keep_open(w):
+    """A host far away does not close what a process here closed."""
+    link, other = w.stranger()
+    innocent.services(w, link.a, link.b)
+    client = link.a.start(actors.upload_often, other, w.port(), w.between(20, 50))
+    time.sleep(4)
+    return Truth([None, client], place=link.a)
+
+
 def holds_all(addr, port, count, tally):
     held = []
     for _ in actors.ticks(300):

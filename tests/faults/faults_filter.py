@@ -121,7 +121,8 @@ def bulk_victim(w, link):
     innocent.services(w, link.a, link.b)
     port = w.port()
     w.serve(link.b, actors.server, port, actors.sink)
-    return link.a.start(actors.crowd, 3, actors.upload, link.b.addr, port, bytes_per_second=w.between(200_000, 800_000))
+    return link.a.start(actors.crowd, 3, actors.upload, link.b.addr, port, piece=8192,
+                        bytes_per_second=w.between(200_000, 800_000))
 
 
 def attach_xdp(w, link, name, rare):
@@ -152,7 +153,7 @@ def tc_filter_drops(w):
     """A tc program drops some percent of what arrives or leaves."""
     link = w.pair()
     sender = bulk_victim(w, link)
-    path = kernel.compile_program(w, "tc", "policer", kernel.sometimes(w.between(30, 90), 2, 0))
+    path = kernel.compile_program(w, "tc", "policer", kernel.sometimes(w.between(60, 150), 2, 0))
     side, dev, way = w.pick((link.b, link.dev_b, "ingress"), (link.a, link.dev_a, "egress"))
     side.sh(f"tc qdisc add dev {dev} clsact; tc filter add dev {dev} {way} bpf da obj {path} sec tc")
     return Truth(None, place=side, device=dev, hurts=sender)

@@ -6,7 +6,7 @@ import socket
 import time
 
 from stage import actors, innocent
-from stage.scenario import ANYONE, fault, grows, Truth
+from stage.scenario import fault, grows, Truth
 from stage.wire import Way
 
 NOT_FLOW = ("packet-loss", "firewall-drop", "listen-overflow", "local-drop")
@@ -27,6 +27,16 @@ def stuck_reader(w):
     sender = link.a.start(actors.crowd, w.between(1, 3), actors.upload, link.b.addr, port)
     time.sleep(2)
     return Truth([guilty, None], hurts=w.pick(None, sender))
+
+
+@fault("zero-window", forbidden=(*NOT_FLOW, "peer-dead", "app-hang"), v6=False)
+def stuck_peer(w):
+    """A host far away closes its window and keeps it closed."""
+    link, other = w.stranger(room=w.between(20_000, 200_000))
+    innocent.services(w, link.a, link.b)
+    sender = link.a.start(actors.crowd, w.between(2, 4), actors.upload, other, w.port())
+    time.sleep(2)
+    return Truth([None, sender])
 
 
 def reads_slowly(pause, piece):

@@ -78,9 +78,11 @@ def router_says_no(w):
     return Truth([None, client], proof=grows(one.a, "Icmp.InDestUnreachs"), least=1)
 
 
-def refusing_router(router):
-    """Answers each packet for a port with ICMP host unreachable, as a router far away does."""
+def refusing_router(router, target):
+    """Answers each packet for an address with ICMP host unreachable, as a router far away does."""
     def answer(packet):
+        if socket.inet_ntoa(packet[16:20]) != target:
+            return None
         data = packet[:28]
         head = struct.pack("!BBHI", 3, 1, 0, 0) + data
         head = head[:2] + struct.pack("!H", kernel.checksum(head)) + head[4:]
@@ -92,9 +94,7 @@ def refusing_router(router):
 def far_router_says_no(w):
     """A router beyond this host says that there is no way."""
     target = elsewhere(w)
-    way = Way(delay=0.01, answer=lambda p: refusing_router("198.51.100.1")(p)
-              if socket.inet_ntoa(p[16:20]) == target else None)
-    link, _ = w.far(way)
+    link, _ = w.far(Way(delay=0.01, answer=refusing_router("198.51.100.1", target)), Way(delay=0.01))
     innocent.services(w, link.a, link.b)
     link.a.sh(f"ip route add {target} via {link.addr_b} dev {link.dev_a} onlink")
     client = link.a.start(actors.attempts, target, w.port(), per_second=w.between(2, 6))

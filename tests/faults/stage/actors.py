@@ -230,6 +230,13 @@ def upload(addr, port, bytes_per_second=None, piece=65536, setup=None, nodelay=T
                     sock.sendall(bytes(piece))
 
 
+def upload_often(addr, port, per_second):
+    """Small uploads, each on a connection of its own."""
+    for _ in ticks(per_second):
+        with contextlib.suppress(OSError), connect(addr, port) as sock:
+            sock.sendall(bytes(random.randint(100, 2000)))
+
+
 def download(addr, port, setup=None, pause=0.0, piece=65536, tally=None):
     """Reads what a server pours; a pause after each piece makes it a slow reader."""
     for _ in ticks(1):

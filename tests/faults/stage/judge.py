@@ -113,7 +113,7 @@ def line(row):
     told = row.skipped or row.error
     if not told:
         told = " ".join(filter(None, [
-            "" if row.healthy else f"process {row.process};", "" if row.place_right else "place wrong;",
+            "" if row.healthy else f"process {row.process};", "place wrong;" if row.anywhere and not row.place_right else "",
             f"others {','.join(row.others)};" if row.others else "",
             f"FORBIDDEN {','.join(row.forbidden)};" if row.forbidden else "",
             f"foreign {','.join(sorted(set(row.foreign)))};" if row.foreign else ""]))

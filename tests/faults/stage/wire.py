@@ -44,7 +44,7 @@ def is_synack(packet):
 
 class Way:
     """One direction: seconds of delay, shares of packets, bytes per second. `drop` sees a packet and decides;
-    `answer` may say what comes back in its place."""
+    `answer` may say what comes back in its place, nothing for b"", and None leaves it to pass."""
 
     def __init__(self, delay=0.0, jitter=0.0, loss=0.0, duplicate=0.0, reorder=0.0, corrupt=0.0, rate=None,
                  queue_bytes=100_000, drop=None, answer=None):
@@ -106,8 +106,10 @@ def carry(a, b, there, back):
         for fd, _ in ready:
             way, other = ways[fd]
             for packet in read_some(fd):
-                if way.answer and (reply := way.answer(packet)):
-                    deliver(fd, reply)
+                if way.answer and (reply := way.answer(packet)) is not None:
+                    number += 1
+                    if reply:
+                        heapq.heappush(waiting, (now + 0.001 + way.delay, number, fd, reply))
                     continue
                 for due in way.take(packet, now):
                     number += 1

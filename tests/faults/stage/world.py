@@ -12,6 +12,7 @@ import sys
 
 from stage import wire
 from stage.process import Process, enter_netns, new_netns, until
+from stage.stranger import Stranger
 
 NAMES = """orders-api billingd img-resizer ledger catalog authz geo-lookup mailrelay pricing-svc session-store
 search-node cart-web feed-builder notifier report-gen player-gw invoice-pdf thumbs rates-feed crm-sync loginsvc
@@ -206,6 +207,14 @@ class World:
             net.sh(f"ip link set {dev} txqueuelen 10000 up; ip addr add {own} peer {other} dev {dev}")
             net.addr, net.dev = own, dev
         return Link(a, b, dev_a, dev_b, addr_a, addr_b), carrier
+
+    def stranger(self, **kwargs):
+        """A far path with another host on its way that no kernel knows: (link, address of that host)."""
+        other = f"198.51.100.{self.between(2, 250)}"
+        self.addresses.add(other)
+        link, _ = self.far(wire.Way(delay=0.01, answer=Stranger(other, **kwargs).answer), wire.Way(delay=0.01))
+        link.a.sh(f"ip route add {other} dev {link.dev_a}")
+        return link, other
 
     def serve(self, net, work, port, *args, addr=None, **kwargs):
         """Starts a server and waits until its port is there."""
