@@ -25,7 +25,7 @@ def server_aborts(w):
     port = w.port()
     guilty = w.serve(link.b, actors.server, port, aborts)
     link.a.start(actors.clients, link.b.addr, port, count=3, per_second=w.between(5, 12), reply=(9000, 20000))
-    return Truth(guilty, proof=grows(link.b, "Tcp.OutRsts"))
+    return Truth(guilty, place=link.b, proof=grows(link.b, "Tcp.OutRsts"))
 
 
 @fault("rst-storm", forbidden=NOT_ENDS)
@@ -36,7 +36,7 @@ def client_aborts(w):
     port = w.port()
     w.serve(link.b, actors.server, port, actors.answers())
     guilty = link.a.start(actors.clients, link.b.addr, port, count=3, per_second=w.between(5, 12), close=actors.reset)
-    return Truth(guilty, proof=grows(link.a, "Tcp.OutRsts"))
+    return Truth(guilty, place=link.a, proof=grows(link.a, "Tcp.OutRsts"))
 
 
 @fault("close-wait-leak", also=("fin-wait2-growth",), forbidden=(*NOT_ENDS, "time-wait-growth"), short=True)

@@ -105,7 +105,7 @@ def closed_port(w):
     link = w.pair()
     innocent.services(w, link.a, link.b)
     guilty = link.a.start(actors.attempts, link.b.addr, w.port(), per_second=w.between(4, 20))
-    return Truth(guilty, proof=grows(link.a, "Tcp.AttemptFails"))
+    return Truth(guilty, place=link.a, proof=grows(link.a, "Tcp.AttemptFails"))
 
 
 @fault("conn-refused", also=("rst-storm",), forbidden=("firewall-reject", "port-scan", *NOT_LISTENERS))
@@ -116,7 +116,7 @@ def service_dies(w):
     port = w.port()
     server = w.serve(link.b, actors.server, port, actors.answers())
     client = link.a.start(actors.clients, link.b.addr, port, count=3, per_second=w.between(4, 10))
-    return Truth(client, watching=lambda: server.signal(signal.SIGKILL))
+    return Truth(client, place=link.a, watching=lambda: server.signal(signal.SIGKILL))
 
 
 def scan(addr, first, count, per_second):
@@ -131,7 +131,7 @@ def scanner(w):
     link = w.pair()
     innocent.services(w, link.a, link.b)
     guilty = link.a.start(scan, link.b.addr, w.between(1000, 20000), 4000, w.between(60, 300))
-    return Truth(guilty, proof=grows(link.a, "Tcp.AttemptFails"))
+    return Truth(guilty, place=link.a, proof=grows(link.a, "Tcp.AttemptFails"))
 
 
 def signed_listener(addr, port, handle, peer):

@@ -47,8 +47,11 @@ def options():
                         default=os.environ.get("CULPRIT_BINARY", HERE.parents[1] / "build/debug/userspace/culprit"))
     parser.add_argument("--output", choices=["table", "json"], default="table")
     parser.add_argument("--keep", type=pathlib.Path, metavar="DIR", help="keep each verdict there")
-    parser.add_argument("--save", type=pathlib.Path, metavar="DIR", help="record windows there, of the faulty namespaces only")
-    return parser.parse_args()
+    parser.add_argument("--save", type=pathlib.Path, metavar="DIR", help="record small window streams there for the tests that replay them")
+    args = parser.parse_args()
+    for folder in filter(None, (args.keep, args.save)):
+        folder.mkdir(parents=True, exist_ok=True)
+    return args
 
 
 def chosen(args):
@@ -93,27 +96,38 @@ def diagnose(args, truth, extra):
 
 
 def keep(args, row, verdict):
-    args.keep.mkdir(parents=True, exist_ok=True)
     (args.keep / f"{row.scenario}.{row.seed}.json").write_text(json.dumps(verdict, indent=1), encoding="utf-8")
 
 
-def recording(args, scenario, truth):
+def recording(path, truth):
     """The arguments that save windows of the namespace where it happens."""
-    if not args.save:
-        return []
-    args.save.mkdir(parents=True, exist_ok=True)
-    places = truth.place if isinstance(truth.place, (list, tuple)) else [truth.place]
-    return ["--save", args.save / f"{scenario.name}.ndjson", *(["--netns", str(places[0].inum)] if places else [])]
+    places = truth.places()
+    return ["--save", path, *(["--netns", str(places[0].inum)] if places else [])]
+
+
+def trim(path, truth):
+    """Leaves out counters of namespaces that have nothing to do with it, and where programs are on this machine."""
+    kept = {net.inum for net in truth.places()}
+    windows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for window in windows:
+        window["counters"] = [told for told in window["counters"] if told["netns"] in kept]
+        for process in window["names"]["processes"]:
+            process[3:6] = ["/usr/bin/python3", process[2], "/"]
+    path.write_text("".join(json.dumps(window, separators=(",", ":")) + "\n" for window in windows), encoding="utf-8")
 
 
 def stage(args, scenario, world, row):
     """Causes it, watches it, judges it."""
-    innocent.neighbours(world)
+    if not args.save:
+        innocent.neighbours(world)
     truth = scenario.build(world) or Truth()
     if not in_effect(truth):
         raise RuntimeError("the scenario did not come into effect")
     before = truth.proof and truth.proof()
-    verdict, row.seconds = diagnose(args, truth, recording(args, scenario, truth))
+    saved = args.save and args.save / f"{scenario.name}.ndjson"
+    verdict, row.seconds = diagnose(args, truth, recording(saved, truth) if saved else [])
+    if saved:
+        trim(saved, truth)
     row.proven = not truth.proof or truth.proof() > before
     judge.judge(row, scenario, truth, world, verdict)
     if args.keep:

@@ -73,7 +73,7 @@ def process_verdict(found, truth):
 
 
 def place_is_right(found, truth):
-    nets = truth.place if isinstance(truth.place, (list, tuple)) else [truth.place]
+    nets = truth.places()
     if nets and found["where"]["netns"] not in [net.inum for net in nets]:
         return False
     return not truth.device or found["where"]["device"] == truth.device

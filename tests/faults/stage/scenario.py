@@ -22,6 +22,9 @@ class Truth:
     ready: typing.Callable = None       # or: a state that is there when the fault is
     watching: typing.Callable = None    # what happens once culprit watches
 
+    def places(self):
+        return list(self.place) if isinstance(self.place, (list, tuple)) else [self.place]
+
     def culprits(self):
         return list(self.blame) if isinstance(self.blame, (list, tuple)) else [self.blame]
 

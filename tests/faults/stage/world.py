@@ -204,7 +204,7 @@ class World:
         for net, dev, own, other in ((a, dev_a, addr_a, addr_b), (b, dev_b, addr_b, addr_a)):
             if not until(lambda n=net, d=dev: f"{d}:" in n.proc("dev"), 3):
                 raise RuntimeError("the far path did not start")
-            net.sh(f"ip link set {dev} txqueuelen 10000 up; ip addr add {own} peer {other} dev {dev}")
+            net.sh(f"ip link set {dev} txqueuelen 10000 up; ip addr add {own} peer {other} dev {dev}{' nodad' if self.v6 else ''}")
             net.addr, net.dev = own, dev
         return Link(a, b, dev_a, dev_b, addr_a, addr_b), carrier
 
