@@ -23,9 +23,10 @@ sys.path.insert(0, str(HERE))
 
 from stage import innocent, judge  # noqa: E402
 from stage.process import until  # noqa: E402
-from stage.scenario import SCENARIOS, Skip, Truth  # noqa: E402
+from stage.scenario import SCENARIOS, Skip  # noqa: E402
 from stage.world import World  # noqa: E402
 
+RECORDED = ("slow-accept", "never-closes", "closed-port", "slow-datagram-reader", "slow-tunnel-reader")
 EFFECT_SECONDS = 15  # a fault that is not in effect by then is an error of the scenario
 
 
@@ -43,11 +44,12 @@ def options():
     parser.add_argument("--seed", type=int, help="of the first run (default: a random one)")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="each N times, the seed growing by one")
     parser.add_argument("--seconds", type=int, default=10, help="how long culprit watches")
+    parser.add_argument("--late", action="store_true", help="make each scenario while culprit watches, not before")
     parser.add_argument("--culprit", metavar="PATH",
                         default=os.environ.get("CULPRIT_BINARY", HERE.parents[1] / "build/debug/userspace/culprit"))
     parser.add_argument("--output", choices=["table", "json"], default="table")
     parser.add_argument("--keep", type=pathlib.Path, metavar="DIR", help="keep each verdict there")
-    parser.add_argument("--save", type=pathlib.Path, metavar="DIR", help="record small window streams there for the tests that replay them")
+    parser.add_argument("--save", type=pathlib.Path, metavar="DIR", help="record small window streams there; without --only those that a unit test replays")
     args = parser.parse_args()
     for folder in filter(None, (args.keep, args.save)):
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,6 +58,8 @@ def options():
 
 def chosen(args):
     def matches(scenario):
+        if args.save and not args.only:
+            return scenario.name in RECORDED
         if not args.only:
             return not scenario.heavy and (scenario.short or not args.short)
         if scenario.heavy:
@@ -75,16 +79,16 @@ def in_effect(truth):
     return True
 
 
-def diagnose(args, truth, extra):
-    """The verdict, and how long it took."""
+def diagnose(args, watching, extra):
+    """The verdict, and how long it took; calls `watching` when culprit does watch."""
     command = [args.culprit, "diagnose", "--for", f"{args.seconds}s", "--output", "json", *extra]
     started = time.monotonic()
     with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True) as culprit:
         try:
-            if truth.watching:
+            if watching:
                 time.sleep(1.5)  # by now it watches
-                truth.watching()
+                watching()
             text, _ = culprit.communicate(timeout=args.seconds + 30)
         finally:
             culprit.kill()
@@ -116,29 +120,51 @@ def trim(path, truth):
     path.write_text("".join(json.dumps(window, separators=(",", ":")) + "\n" for window in windows), encoding="utf-8")
 
 
+def note_truth(path, scenario, truth):
+    """What the tests that replay it expect: the findings of which one comes first, and the name of the process."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    guilty = truth.culprits()[0]
+    known[scenario.name] = {"accepts": scenario.accepts, "process": guilty and guilty.name}
+    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+
+
 def stage(args, scenario, world, row):
     """Causes it, watches it, judges it."""
     if not args.save:
         innocent.neighbours(world)
-    truth = scenario.build(world) or Truth()
+    truth = scenario.build(world)
     if not in_effect(truth):
         raise RuntimeError("the scenario did not come into effect")
     before = truth.proof and truth.proof()
     saved = args.save and args.save / f"{scenario.name}.ndjson"
-    verdict, row.seconds = diagnose(args, truth, recording(saved, truth) if saved else [])
+    verdict, row.seconds = diagnose(args, truth.watching, recording(saved, truth) if saved else [])
+    row.proven = not truth.proof or truth.proof() > before
     if saved:
         trim(saved, truth)
-    row.proven = not truth.proof or truth.proof() > before
-    judge.judge(row, scenario, truth, world, verdict)
-    if args.keep:
-        keep(args, row, verdict)
+        note_truth(args.save / "truth.json", scenario, truth)
+    return truth, verdict
+
+
+def stage_late(args, scenario, world, row):
+    """The same, but culprit watches before there is anything to see."""
+    innocent.neighbours(world)
+    made = []
+    def build():
+        made.append(scenario.build(world))
+        if made[0].watching:
+            made[0].watching()
+    verdict, row.seconds = diagnose(args, build, [])
+    return made[0], verdict
 
 
 def play(args, scenario, seed):
     row = judge.Row(scenario.name, str(seed), scenario.healthy)
     world = World(f"{scenario.name}/{seed}", scenario.v6)
     try:
-        stage(args, scenario, world, row)
+        truth, verdict = (stage_late if args.late else stage)(args, scenario, world, row)
+        judge.judge(row, scenario, truth, world, verdict)
+        if args.keep:
+            keep(args, row, verdict)
     except Skip as skip:
         row.skipped = str(skip)
     except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:

@@ -33,7 +33,7 @@ class Row:
             return False
         if self.healthy:
             return not self.extra
-        return self.first_right and self.process in ("right", "-") and not self.forbidden
+        return self.first_right and self.anywhere and self.process in ("right", "-") and not self.forbidden
 
 
 def host_of(end):
@@ -94,7 +94,7 @@ def judge(row, scenario, truth, world, verdict):
     row.forbidden = sorted(set(ids) & set(scenario.forbidden))
     row.first_right = row.first in wanted
     hits = [f for f in own if f["id"] in wanted]
-    row.anywhere = bool(hits)
+    row.anywhere = wanted <= set(ids) if scenario.several else bool(hits)
     verdicts = [process_verdict(f, truth) for f in hits]
     row.process = "right" if "right" in verdicts else (verdicts or ["missing"])[0]
     row.place_right = any(place_is_right(f, truth) for f in hits)

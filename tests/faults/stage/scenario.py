@@ -37,6 +37,7 @@ class Scenario:
     also: tuple = ()                    # further findings that are true besides
     forbidden: tuple = ()               # findings that would be a misdiagnosis
     severities: tuple = ("warning", "critical")
+    several: bool = False               # all of `accepts` are there, not one of them
     short: bool = False                 # in the selection for CI
     v6: bool = True                     # can also be made with IPv6
     heavy: bool = False                 # disturbs or loads the whole host: only when named
