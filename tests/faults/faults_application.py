@@ -52,7 +52,7 @@ def quota_too_small(w):
     folder = kernel.cpu_cgroup(w, w.between(4, 10))
     guilty = w.serve(link.b, throttled, port, folder, w.between(10, 20))
     link.a.start(actors.clients, link.b.addr, port, count=6, per_second=5, keep=True, timeout=30.0)
-    return Truth(guilty)
+    return Truth(guilty, proof=kernel.throttled(folder))
 
 
 def writes_twice(addr, port, per_second):

@@ -90,7 +90,7 @@ def ports_taken(w):
     return Truth(guilty, place=link.a, hurts=victim, ready=lambda: tally.read() > count * 0.95)
 
 
-@fault("fin-wait2-growth", forbidden=(*NOT_ENDS, "close-wait-leak", "peer-dead"), v6=False)
+@fault("fin-wait2-growth", forbidden=(*NOT_ENDS, "close-wait-leak", "peer-dead"), v6=False, severities=("info", "warning", "critical"))
 def peers_keep_open(w):
     """A host far away does not close what a process here closed."""
     link, other = w.stranger()

@@ -63,7 +63,7 @@ def join_cgroup(folder):
 
 
 def cpu_cgroup(world, percent):
-    """A cgroup whose processes may use that share of one CPU together."""
+    """A cgroup whose processes may use that share of one CPU together; nothing but the quota makes them wait."""
     period = 100_000
     quota = period * percent // 100
     v1 = pathlib.Path("/sys/fs/cgroup/cpu")
@@ -71,12 +71,22 @@ def cpu_cgroup(world, percent):
         if (v1 / "cgroup.procs").exists():
             folder = make_cgroup(world, v1)
             (folder / "cpu.cfs_quota_us").write_text(str(quota), encoding="ascii")
+            (folder / "cpu.shares").write_text("100000", encoding="ascii")
         else:
             folder = make_cgroup(world, cgroup2())
             (folder / "cpu.max").write_text(f"{quota} {period}", encoding="ascii")
+            (folder / "cpu.weight").write_text("10000", encoding="ascii")
     except OSError as error:
         raise Skip(f"no CPU quota can be set here: {error}") from error
     return folder
+
+
+def throttled(folder):
+    """A proof: how often the quota stopped it."""
+    def read():
+        lines = (folder / "cpu.stat").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("nr_throttled")).split()[1])
+    return read
 
 
 def attach_to_cgroup(folder, path):
