@@ -17,7 +17,7 @@ def aborts(sock):
     actors.reset(sock)
 
 
-@fault("rst-storm", forbidden=NOT_ENDS, short=True)
+@fault("rst-storm", forbidden=NOT_ENDS)
 def server_aborts(w):
     """A server resets connections in the middle of its answers."""
     link = w.pair()

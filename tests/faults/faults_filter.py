@@ -130,7 +130,7 @@ def attach_xdp(w, link, name, rare):
     link.b.sh(f"ip link set {link.dev_b} {w.pick('xdp', 'xdpgeneric')} obj {path} sec xdp")
 
 
-@fault("xdp-drop", forbidden=("packet-loss", "local-drop", "firewall-drop"), short=True)
+@fault("xdp-drop", forbidden=("packet-loss", "local-drop", "firewall-drop"))
 def xdp_drops(w):
     """An XDP program drops some percent of what arrives."""
     link = w.pair()

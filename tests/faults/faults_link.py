@@ -90,7 +90,7 @@ def slow_tunnel(device, pause):
         time.sleep(pause)
 
 
-@fault("tx-ring-full", forbidden=("packet-loss", "qdisc-drop", "udp-rcvbuf-overflow"), v6=False, short=True)
+@fault("tx-ring-full", forbidden=("packet-loss", "qdisc-drop", "udp-rcvbuf-overflow"), v6=False)
 def slow_tunnel_reader(w):
     """A VPN process reads its TUN device too slowly."""
     need_tun()
@@ -162,7 +162,7 @@ def uneven_mtu(w):
     return Truth(None, place=(link.a, link.b))
 
 
-@fault("qdisc-drop", also=("qdisc-latency",), forbidden=("packet-loss", "udp-rcvbuf-overflow", "local-drop"), short=True)
+@fault("qdisc-drop", also=("qdisc-latency",), forbidden=("packet-loss", "udp-rcvbuf-overflow", "local-drop"))
 def shaper_overflows(w):
     """A shaper's short queue overflows under one process's datagrams."""
     link = w.pair()

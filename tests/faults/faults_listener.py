@@ -40,7 +40,7 @@ def slow_accept_far(w):
     return Truth(guilty, place=link.b, proof=grows(link.b, "TcpExt.ListenOverflows"))
 
 
-@fault("app-hang", "listen-overflow", forbidden=("syn-flood", "close-wait-leak", *NOT_LISTENERS), short=True)
+@fault("app-hang", "listen-overflow", forbidden=("syn-flood", "close-wait-leak", *NOT_LISTENERS))
 def stopped_server(w):
     """A server is stopped with SIGSTOP; its queue fills."""
     link = w.pair()
@@ -62,7 +62,7 @@ def hoard(addr, port, limit):
                 held.append(listener.accept())
 
 
-@fault("fd-exhaustion", also=("listen-overflow",), forbidden=("syn-flood", "packet-loss"), short=True)
+@fault("fd-exhaustion", also=("listen-overflow",), forbidden=("syn-flood", "packet-loss"))
 def no_descriptors(w):
     """A server leaks descriptors until accept() fails."""
     link = w.pair()

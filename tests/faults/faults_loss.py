@@ -80,7 +80,7 @@ def handshakes(w, link):
     return Truth([None, client], hurts=client, proof=grows(link.a, "TcpExt.TCPSynRetrans"))
 
 
-@fault("connect-timeout", "syn-loss", forbidden=(*HERE, "packet-loss", "host-unreachable", "neigh-failure"), short=True)
+@fault("connect-timeout", "syn-loss", forbidden=(*HERE, "packet-loss", "host-unreachable", "neigh-failure"))
 def silent_service(w):
     """A firewall far away swallows everything for one port."""
     port = w.port()

@@ -19,7 +19,7 @@ def elsewhere(w):
     return addr
 
 
-@fault("no-route", forbidden=(*NOT_ROUTES, "connect-timeout", "conn-refused"), short=True)
+@fault("no-route", forbidden=(*NOT_ROUTES, "connect-timeout", "conn-refused"))
 def no_route(w):
     """A process wants to go where no route leads, or where one forbids it."""
     link = w.pair()

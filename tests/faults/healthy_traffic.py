@@ -11,7 +11,7 @@ from stage.scenario import healthy, Truth
 from stage.wire import Way
 
 
-@healthy(short=True)
+@healthy()
 def idle(w):
     """Only what runs beside each fault."""
     return Truth()
