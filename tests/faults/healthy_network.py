@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 
-from stage import actors, innocent, kernel
+from stage import actors, innocent, kernel, names
 from stage.scenario import healthy, Truth
 
 
@@ -196,3 +196,16 @@ def fair_shaper(w):
     w.serve(link.b, actors.server, port, actors.sink)
     link.a.start(actors.upload, link.b.addr, port, bytes_per_second=w.between(200_000, 1_500_000))
     return Truth(proof=lambda: link.a.counter("Tcp.OutSegs"), least=100)
+
+
+@healthy()
+def ordinary_names(w):
+    """A name server with quick answers, some slower ones, and a few names that do not exist."""
+    link = w.pair()
+    def behave(name):
+        delay = random.choice([0.001, 0.002, 0.005, 0.03, 0.08])
+        return delay, names.NXDOMAIN if random.random() < 0.05 else names.NOERROR, False
+    w.serve(link.b, names.server, names.PORT, behave)
+    tally = actors.Tally()
+    link.a.start(actors.crowd, w.between(2, 5), names.lookups, link.b.addr, w.between(5, 15), "example.org", (), tally)
+    return Truth(proof=tally.read, least=20)
