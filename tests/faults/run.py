@@ -167,7 +167,7 @@ def play(args, scenario, seed):
             keep(args, row, verdict)
     except Skip as skip:
         row.skipped = str(skip)
-    except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
+    except Exception as error:  # one scenario that fails must not end the others
         row.error = f"{type(error).__name__}: {error}"
     finally:
         world.close()
@@ -220,4 +220,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
