@@ -64,7 +64,7 @@ TEST_CASE("a healthy service has green figures and its peers", "[tcp_services_te
     const auto services = services_of(served("192.0.2.7"), served("192.0.2.8"));
     REQUIRE(services.size() == 1);
     const TcpService& web = services[0];
-    CHECK(web.worst == Mark::kGreen);
+    CHECK(web.worst == Grade::kGreen);
     CHECK(web.address == "192.0.2.1");
     CHECK(web.port == 8080);
     CHECK(web.owner.tgid == 100);
@@ -81,13 +81,13 @@ TEST_CASE("a healthy service has green figures and its peers", "[tcp_services_te
 TEST_CASE("retransmissions get the guide's marks", "[tcp_services_test]") {
     auto flow = served("192.0.2.7");
     flow.retransmits = 5;
-    CHECK(services_of(flow)[0].worst == Mark::kGreen);
+    CHECK(services_of(flow)[0].worst == Grade::kGreen);
     flow.retransmits = 20;
-    CHECK(figure(services_of(flow)[0].figures, "retransmission")->mark == Mark::kYellow);
+    CHECK(figure(services_of(flow)[0].figures, "retransmission")->mark == Grade::kYellow);
     flow.retransmits = 80;
-    CHECK(figure(services_of(flow)[0].figures, "retransmission")->mark == Mark::kRed);
+    CHECK(figure(services_of(flow)[0].figures, "retransmission")->mark == Grade::kRed);
     flow.spurious = 80; // the peer had them all
-    CHECK(figure(services_of(flow)[0].figures, "loss")->mark == Mark::kGreen);
+    CHECK(figure(services_of(flow)[0].figures, "loss")->mark == Grade::kGreen);
 }
 
 TEST_CASE("one figure of a handful of segments is none", "[tcp_services_test]") {
@@ -105,7 +105,7 @@ TEST_CASE("attempts count for the client, by destination", "[tcp_services_test]"
     CHECK(services[0].role == ABI_ROLE_CLIENT);
     CHECK(figure(services[0].figures, "syn_response")->value == Approx(4));
     CHECK(figure(services[0].figures, "connect_success")->value == Approx(200.0 / 3));
-    CHECK(services[0].worst == Mark::kRed);
+    CHECK(services[0].worst == Grade::kRed);
 }
 
 TEST_CASE("endings tell clean shutdowns from resets", "[tcp_services_test]") {
@@ -120,7 +120,7 @@ TEST_CASE("endings tell clean shutdowns from resets", "[tcp_services_test]") {
     const auto services = services_of(closed, closed, closed, reset);
     REQUIRE(services.size() == 1);
     CHECK(figure(services[0].figures, "clean_shutdown")->value == Approx(75));
-    CHECK(figure(services[0].figures, "reset_rate")->mark == Mark::kRed);
+    CHECK(figure(services[0].figures, "reset_rate")->mark == Grade::kRed);
 }
 
 TEST_CASE("the worst service comes first, and both outputs name it", "[tcp_services_test]") {

@@ -13,6 +13,7 @@
 #include "app/commands.h"
 #include "app/verify.h"
 #include "model/window_json.h"
+#include "present/tcp.h"
 #include "util/log.h"
 #include "util/text.h"
 #include "util/time.h"
@@ -160,6 +161,23 @@ int run_diagnose(const Options& given) {
     auto verdict =
         options.replay.empty() ? watch_and_judge(options, earlier) : judge_saved(options, earlier);
     return verdict ? print_verdict(options, *verdict) : print_error(verdict.error());
+}
+
+int run_show_tcp(const Options& given) {
+    constexpr std::uint64_t kUsualNs = 5'000'000'000;
+    Options options = given;
+    options.for_ns = options.for_ns ? options.for_ns : kUsualNs;
+    const auto verdict = watch_and_judge(options, {});
+    if (!verdict)
+        return print_error(verdict.error());
+    const std::size_t limit =
+        options.limit.value_or(options.json() ? verdict->tcp.size() : kShowRows);
+    if (!print_data(options.json() ? tcp_json(*verdict)
+                                   : tcp_text(verdict->tcp, verdict->names, limit,
+                                              style_of(options))) ||
+        !flush_data())
+        return print_error(sys_error(errno, "write the table"));
+    return kExitHealthy;
 }
 
 } // namespace culprit

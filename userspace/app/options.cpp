@@ -83,9 +83,11 @@ std::string check_kind(const std::string& name) {
 /// A socket has no device, a device no owner.
 void check_show_filters(const Options& o) {
     const Filters& f = o.filters;
-    const bool links = o.topic == Topic::kInterfaces;
-    if (!links && !f.dev.empty())
-        throw CLI::ValidationError("--dev", "goes with show interfaces only");
+    const bool links = !o.show_tcp && o.topic == Topic::kInterfaces;
+    if (o.for_ns && !o.show_tcp)
+        throw CLI::ValidationError("--for", "goes with show tcp only");
+    if (!links && !o.show_tcp && !f.dev.empty())
+        throw CLI::ValidationError("--dev", "goes with show interfaces and tcp only");
     if (links && (f.pid || f.port || !f.comm.empty() || !f.cgroup.empty() || !f.addr.empty()))
         throw CLI::ValidationError("show interfaces", "takes the filters --netns and --dev only");
 }
@@ -100,17 +102,25 @@ CLI::App* add_watch(CLI::App& app, Options& o) {
     return watch;
 }
 
+/// Tables of a moment, and the one that takes a while to fill.
+constexpr const char* kTcpTable = "tcp";
+
 CLI::App* add_show(CLI::App& app, Options& o) {
     CLI::App* show = app.add_subcommand("show", "what is there now, worst first");
+    std::set<std::string> names(std::begin(kTopicNames), std::end(kTopicNames));
+    names.insert(kTcpTable);
     show->add_option_function<std::string>(
             "table",
             [&o](const std::string& name) {
-                o.topic = static_cast<Topic>(std::ranges::find(kTopicNames, name) - kTopicNames);
+                o.show_tcp = name == kTcpTable;
+                if (!o.show_tcp)
+                    o.topic =
+                        static_cast<Topic>(std::ranges::find(kTopicNames, name) - kTopicNames);
             },
-            fmt::format("one of {}", fmt::join(kTopicNames, ", ")))
+            fmt::format("one of {}", fmt::join(names, ", ")))
         ->required()
-        ->check(
-            CLI::IsMember(std::set<std::string>(std::begin(kTopicNames), std::end(kTopicNames))));
+        ->check(CLI::IsMember(names));
+    add_for(*show, o, "tcp: how long to watch (default 5s)");
     show->add_option_function<std::uint32_t>(
             "--limit", [&o](std::uint32_t rows) { o.limit = rows; },
             fmt::format(

@@ -48,6 +48,7 @@ struct Options {
     std::string thresholds;           // a file; empty: the usual one, when there is one
     bool list_thresholds = false;     // doctor
     Topic topic = Topic::kListeners;  // show
+    bool show_tcp = false;            // show: how TCP services fare, instead of a topic
     std::optional<std::size_t> limit; // show
     bool json() const { return output == "json"; }
 };

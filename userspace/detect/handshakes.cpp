@@ -76,7 +76,7 @@ bool is_lossy(const Handshakes& one, std::size_t windows) {
     return one.repeats >= threshold::kHandshakeRepeatsMin &&
            one.at_once >= threshold::kHandshakeAnsweredMin &&
            one.share() >= threshold::kHandshakeLoss &&
-           one.mixed_windows >= std::min(threshold::kHandshakeWindowsMin, windows);
+           one.mixed_windows >= std::min(threshold::kHandshakeWindowsMin.value, windows);
 }
 
 /// Of the connections of that namespace with that peer that were looked at.

@@ -45,7 +45,7 @@ std::uint64_t grown_samples(const RttPath& path) {
 /// For some time, and until the end.
 bool is_grown(const RttPath& path, std::size_t windows) {
     const auto grown = path.grown_windows();
-    return grown.size() >= std::min(threshold::kRttWindowsMin, windows) &&
+    return grown.size() >= std::min(threshold::kRttWindowsMin.value, windows) &&
            grown_samples(path) >= threshold::kRttSamplesMin && grown.back() + 3 >= windows;
 }
 

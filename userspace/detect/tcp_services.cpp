@@ -185,12 +185,12 @@ constexpr Rule kRules[] = {
     {"clean_shutdown", Phase::kTeardown, "%", clean_shutdown, 95, 80},
 };
 
-Mark mark_of(const Rule& rule, double value) {
+Grade mark_of(const Rule& rule, double value) {
     if (!rule.yellow && !rule.red)
-        return Mark::kNone;
+        return Grade::kNone;
     const bool low_is_bad = rule.yellow > rule.red;
     const auto beyond = [&](double limit) { return low_is_bad ? value < limit : value >= limit; };
-    return beyond(rule.red) ? Mark::kRed : beyond(rule.yellow) ? Mark::kYellow : Mark::kGreen;
+    return beyond(rule.red) ? Grade::kRed : beyond(rule.yellow) ? Grade::kYellow : Grade::kGreen;
 }
 
 std::vector<Figure> figures_of(const TcpSums& sums) {
@@ -201,8 +201,8 @@ std::vector<Figure> figures_of(const TcpSums& sums) {
     return figures;
 }
 
-Mark worst_of(const std::vector<Figure>& figures) {
-    Mark worst = Mark::kNone;
+Grade worst_of(const std::vector<Figure>& figures) {
+    Grade worst = Grade::kNone;
     for (const Figure& figure : figures)
         worst = std::max(worst, figure.mark);
     return worst;
@@ -218,7 +218,7 @@ void put_worst_first(std::vector<std::pair<Row, std::uint64_t>>& rows) {
 void add_peers(TcpService& service, const TcpServiceSums& sums) {
     std::vector<std::pair<TcpPeer, std::uint64_t>> peers;
     for (const auto& [address, peer_sums] : sums.peers) {
-        TcpPeer peer{address, figures_of(peer_sums), Mark::kNone};
+        TcpPeer peer{address, figures_of(peer_sums), Grade::kNone};
         peer.worst = worst_of(peer.figures);
         peers.emplace_back(std::move(peer), peer_sums.flow.segs_out + peer_sums.flow.segs_in);
     }

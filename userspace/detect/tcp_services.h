@@ -14,8 +14,8 @@ namespace culprit {
 
 struct Facts;
 
-enum class Mark { kNone, kGreen, kYellow, kRed }; // none: a figure without good and bad
-inline constexpr const char* kMarkNames[] = {"none", "green", "yellow", "red"};
+enum class Grade { kNone, kGreen, kYellow, kRed }; // none: a figure without good and bad
+inline constexpr const char* kGradeNames[] = {"none", "green", "yellow", "red"};
 enum class Phase { kHandshake, kTransfer, kCongestion, kTeardown };
 inline constexpr const char* kPhaseNames[] = {"handshake", "transfer", "congestion", "teardown"};
 
@@ -24,13 +24,13 @@ struct Figure {
     Phase phase = Phase::kHandshake;
     double value = 0;
     std::string_view unit; // "ms", "%", "B/s", empty: a number
-    Mark mark = Mark::kNone;
+    Grade mark = Grade::kNone;
 };
 
 struct TcpPeer {
     std::string address; // "192.0.2.7"; empty: those that had no room for a row of their own
     std::vector<Figure> figures;
-    Mark worst = Mark::kNone;
+    Grade worst = Grade::kNone;
 };
 
 /// A port that a process serves, or uses elsewhere.
@@ -43,7 +43,7 @@ struct TcpService {
     std::vector<Figure> figures;
     std::vector<TcpPeer> peers; // worst first, at most kPeersMax
     std::size_t peers_left_out = 0;
-    Mark worst = Mark::kNone;
+    Grade worst = Grade::kNone;
 
     static constexpr std::size_t kPeersMax = 8;
 };

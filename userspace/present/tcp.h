@@ -21,6 +21,10 @@ std::string tcp_summary(const std::vector<TcpService>& services, const Names& na
 std::string tcp_text(const std::vector<TcpService>& services, const Names& names, std::size_t limit,
                      const Style& style);
 
+/// The public contract "culprit.tcp/1", one document, ends with a newline.
+std::string tcp_json(const Verdict& verdict);
+
+/// The services of that, and of culprit.diagnosis/1.
 nlohmann::ordered_json tcp_to_json(const std::vector<TcpService>& services, const Names& names);
 
 } // namespace culprit

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// TCP figures as JSON: the member "tcp" of culprit.diagnosis/1.
+// TCP figures as JSON: the member "tcp" of culprit.diagnosis/1, and culprit.tcp/1.
 #include <nlohmann/json.hpp>
 
 #include "model/identity.h"
 #include "present/layout.h"
 #include "present/tcp.h"
 #include "util/text.h"
+#include "util/time.h"
 
 namespace culprit {
 
@@ -13,8 +14,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-const char* mark_name(Mark mark) {
-    return kMarkNames[static_cast<std::size_t>(mark)];
+const char* mark_name(Grade mark) {
+    return kGradeNames[static_cast<std::size_t>(mark)];
 }
 
 Json figures_json(const std::vector<Figure>& figures) {
@@ -54,6 +55,19 @@ nlohmann::ordered_json tcp_to_json(const std::vector<TcpService>& services, cons
              {"peers_left_out", service.peers_left_out}});
     }
     return out;
+}
+
+std::string tcp_json(const Verdict& verdict) {
+    const auto wall = [&](std::uint64_t boot_ns) {
+        return rfc3339(static_cast<std::int64_t>(boot_ns) + verdict.wall_offset_ns);
+    };
+    const Json out = {{"schema", "culprit.tcp/1"},
+                      {"host", safe_once(verdict.host)},
+                      {"kernel", safe_once(verdict.kernel)},
+                      {"from", wall(verdict.from_ns)},
+                      {"to", wall(verdict.to_ns)},
+                      {"services", tcp_to_json(verdict.tcp, verdict.names)}};
+    return out.dump(2) + '\n';
 }
 
 } // namespace culprit

@@ -23,10 +23,10 @@ std::string figure_text(const Figure& figure, const Style& style) {
         whole ? fmt::format("{} {:.0f}", name, value) : fmt::format("{} {:.2g}", name, value);
     if (!figure.unit.empty())
         text += fmt::format(" {}", figure.unit);
-    if (figure.mark < Mark::kYellow)
+    if (figure.mark < Grade::kYellow)
         return text;
-    text += fmt::format(" [{}]", kMarkNames[static_cast<std::size_t>(figure.mark)]);
-    return paint(text, figure.mark == Mark::kRed ? Paint::kRed : Paint::kYellow, style.color);
+    text += fmt::format(" [{}]", kGradeNames[static_cast<std::size_t>(figure.mark)]);
+    return paint(text, figure.mark == Grade::kRed ? Paint::kRed : Paint::kYellow, style.color);
 }
 
 template <typename Wanted>
@@ -40,7 +40,7 @@ std::string figures_text(const std::vector<Figure>& figures, const Wanted& wante
 }
 
 bool stands_out(const Figure& figure) {
-    return figure.mark >= Mark::kYellow;
+    return figure.mark >= Grade::kYellow;
 }
 
 std::string name_of(const TcpService& service, const Names& names) {
@@ -89,7 +89,7 @@ std::string tcp_summary(const std::vector<TcpService>& services, const Names& na
     std::string out = '\n' + paint("TCP SERVICES", Paint::kBold, style.color) + '\n';
     std::size_t shown = 0, bad = 0;
     for (const TcpService& service : services) {
-        if (service.worst < Mark::kYellow)
+        if (service.worst < Grade::kYellow)
             continue;
         if (++bad > limit)
             continue;
