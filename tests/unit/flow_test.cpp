@@ -290,13 +290,15 @@ TEST_CASE("of a connection of unknown role nothing is an answer", "[flow_test]")
     CHECK(total.answers == 0);
 }
 
-TEST_CASE("one port of a client's range tells the role of an older connection", "[flow_test]") {
+TEST_CASE("a client's port tells the role of an older connection", "[flow_test]") {
     flow_look look{};
     look.flow = tcp_flow("10.0.0.1", 40000, "10.0.0.2", 80);
     CHECK(role_of(look) == ABI_ROLE_CLIENT);
     look.flow = tcp_flow("10.0.0.1", 80, "10.0.0.2", 40000);
     CHECK(role_of(look) == ABI_ROLE_SERVER);
-    look.flow = tcp_flow("10.0.0.1", 40000, "10.0.0.2", 40000);
+    look.flow = tcp_flow("10.0.0.1", 40000, "10.0.0.2", 40001);
+    CHECK(role_of(look) == ABI_ROLE_CLIENT);
+    look.flow = tcp_flow("10.0.0.1", 80, "10.0.0.2", 81);
     CHECK(role_of(look) == ABI_ROLE_UNKNOWN);
 }
 
