@@ -3,9 +3,12 @@
 #include <netinet/tcp.h>
 
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "signals/flow_groups.h"
 #include "signals/flow_growth.h"
+#include "signals/flow_totals.h"
 #include "support/catch.h"
 #include "support/event_builder.h"
 
@@ -73,6 +76,21 @@ flow_total total_of(std::uint32_t process_number, const std::string& peer) {
     total.bytes_sent = 10;
     return total;
 }
+
+/// A kernel that never was, with these connections.
+class FakeMaps : public MapReader {
+public:
+    bool each(const char*, const Each&) const override { return false; }
+    bool put(const char*, const void*, const void*) const override { return false; }
+    bool erase(const char*, const void*) const override { return false; }
+    bool run(const char*, const char*, const RecordSink& written) const override {
+        runs++;
+        written(std::as_bytes(std::span(rows)));
+        return true;
+    }
+    std::vector<flow_look> rows;
+    mutable int runs = 0;
+};
 
 std::uint64_t sum_sent(const std::vector<flow_total>& rows) {
     std::uint64_t sum = 0;
@@ -290,13 +308,15 @@ TEST_CASE("of a connection of unknown role nothing is an answer", "[flow_test]")
     CHECK(total.answers == 0);
 }
 
-TEST_CASE("one port of a client's range tells the role of an older connection", "[flow_test]") {
+TEST_CASE("a client's port tells the role of an older connection", "[flow_test]") {
     flow_look look{};
     look.flow = tcp_flow("10.0.0.1", 40000, "10.0.0.2", 80);
     CHECK(role_of(look) == ABI_ROLE_CLIENT);
     look.flow = tcp_flow("10.0.0.1", 80, "10.0.0.2", 40000);
     CHECK(role_of(look) == ABI_ROLE_SERVER);
-    look.flow = tcp_flow("10.0.0.1", 40000, "10.0.0.2", 40000);
+    look.flow = tcp_flow("10.0.0.1", 40000, "10.0.0.2", 40001);
+    CHECK(role_of(look) == ABI_ROLE_CLIENT);
+    look.flow = tcp_flow("10.0.0.1", 80, "10.0.0.2", 81);
     CHECK(role_of(look) == ABI_ROLE_UNKNOWN);
 }
 
@@ -341,4 +361,31 @@ TEST_CASE("peers give way first, then who and where", "[flow_test]") {
     CHECK(rows.back().owner.tgid == 0);
     CHECK(rows.back().flow.family == 0);
     CHECK(rows.back().role == ABI_ROLE_UNKNOWN);
+}
+
+TEST_CASE("a tick tells what the looks showed, and looks keep their distance", "[flow_test]") {
+    FakeMaps maps;
+    for (std::uint64_t sk = 1; sk <= 2; sk++) {
+        Connection c(ABI_ROLE_CLIENT, kSecondNs);
+        c.now.sk = sk;
+        c.now.bytes_sent = 1;
+        c.send(100);
+        maps.rows.push_back(c.now);
+    }
+    const auto totals = flow_totals();
+    std::vector<flow_total> taken;
+    const auto take = [&] {
+        totals->take(maps, 7 * kSecondNs, [&](std::span<const std::byte> record) {
+            REQUIRE(check_record(record));
+            taken.push_back(value_at<flow_total>(record, 0));
+        });
+    };
+    take();
+    REQUIRE(taken.size() == 1);
+    CHECK(taken[0].head.when_ns == 7 * kSecondNs);
+    CHECK(taken[0].flows == 2);
+    CHECK(taken[0].bytes_sent == 200);
+    take(); // at once
+    CHECK(maps.runs == 1);
+    CHECK(taken.size() == 1);
 }
