@@ -222,6 +222,7 @@ struct tcp_sock {
 	u32 snd_nxt;
 	u32 snd_una;
 	u32 snd_sml;
+	u32 snd_wl1;
 	u32 snd_wnd;
 	u32 packets_out;
 	u32 mss_cache;

@@ -132,7 +132,8 @@ struct flow_look {
 	__u8 probes; /* without an answer */
 	__u8 sndbuf_locked;
 	__u8 rcvbuf_locked;
-	__u8 pad[2];
+	__u8 peer_spoke_last; /* 1: its last data came with or after its acknowledgement of ours */
+	__u8 pad;
 };
 ABI_SIZE(struct flow_look, 288);
 

@@ -90,9 +90,9 @@ int flow_look(struct bpf_iter__bpf_map_elem *ctx)
 	if (!key || !known || known->role == ABI_ROLE_LISTENER)
 		return 0;
 	look.sk = *key;
-	tp = copy_tail((const void *)look.sk);
+	tp = copy_part((const void *)look.sk);
 	if (!tp || is_idle(tp, known->role, began_before - 1, now) ||
-	    !copy_head((const void *)look.sk))
+	    !copy_whole((const void *)look.sk))
 		return 0;
 	look.now_ticks = now;
 	if (look_fill(tp, known))

@@ -226,8 +226,8 @@ inline constexpr double kPoolFailingPercent = 10;
 inline constexpr std::uint64_t kPoolSmall = 100; // a share of fewer connections is chance
 
 // zero-window: a window that stays closed that long is no pace any more. A reader that takes its
-// data piece by piece (a player, a rate limit) opens it again within a second or two.
-inline constexpr std::uint64_t kClosedNs = 3'000'000'000;
+// data piece by piece (a player, a rate limit) opens it again within a second.
+inline constexpr std::uint64_t kClosedNs = 2'000'000'000;
 inline constexpr std::uint64_t kClosedHurtNs = 5'000'000'000;
 
 // receiver-limited, bdp-limited, sndbuf-limited: share of the time with data to send.
@@ -236,7 +236,8 @@ inline constexpr double kSendingSeconds = 2; // of it at least
 // receiver-limited: data of clients waits that long for its reader. Nielsen 1993: after 1 s a user
 // notices, after 10 s he is gone.
 inline constexpr double kReaderLagSeconds = 2;
-inline constexpr double kReaderFull = 0.5; // of the window, taken by what was not read
+inline constexpr double kReaderLagShortSeconds = 0.1; // less is what a busy host takes
+inline constexpr double kReaderFull = 0.5;            // of the window, taken by what was not read
 
 // bdp-limited, sndbuf-limited: below that round trip no window in use is too small.
 inline constexpr double kBdpRttUs = 5'000;
@@ -275,8 +276,9 @@ inline constexpr double kRttGrownHurtUs = 200'000;
 inline constexpr double kRttLongUs = 100'000; // operator's guide: worth knowing
 inline constexpr std::uint64_t kRttSamplesMin = 3;
 inline constexpr std::size_t kRttWindowsMin = 2;
-inline constexpr double kRttHogShare = 0.5; // of the bytes sent there
-inline constexpr double kRttVaries = 1.3;   // between windows: a queue that fills and drains
+inline constexpr double kRttHogShare = 0.5;     // of the bytes sent there
+inline constexpr std::uint64_t kRttHogLost = 3; // one or two segments are any path's
+inline constexpr double kRttVaries = 1.3;       // between windows: a queue that fills and drains
 
 // reordering, duplicate-packets.
 inline constexpr std::uint64_t kReorderMin = 20;

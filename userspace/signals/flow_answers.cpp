@@ -31,13 +31,12 @@ std::optional<std::uint32_t> time_answer(const Talk& before, const Talk& now, st
         return {};
     // sent again: the time is the last attempt's
     const bool exact = answer <= kShortSegs * mss && now.retransmits == before.retransmits;
-    const bool next_is_asked = static_cast<std::int32_t>(now.asked_ticks - now.answered_ticks) > 0;
-    if (exact && !next_is_asked && (questions || before.waits()))
+    if (exact && !now.asked_last && (questions || before.waits()))
         return ticks_between(now.asked_ticks, now.answered_ticks);
     if (!before.waits())
         return {};
     // the question after the answer is the only one since
-    if (exact && next_is_asked && questions == 1)
+    if (exact && now.asked_last && questions == 1)
         return ticks_between(before.asked_ticks, now.answered_ticks);
     const std::uint32_t at_least = ticks_between(before.asked_ticks, before.now_ticks);
     return at_least ? std::optional(at_least) : std::nullopt;
@@ -51,11 +50,19 @@ void count(flow_total& into, std::uint64_t ns) {
     into.answer_slots[std::min<std::size_t>(slot, FLOW_SLOTS - 1)]++;
 }
 
+/// Data that is on its way was sent after what the peer sent last, or in spite of it.
+bool is_peer_last(const flow_look& look, std::uint64_t on_its_way) {
+    if (look.received_ticks != look.sent_ticks)
+        return static_cast<std::int32_t>(look.received_ticks - look.sent_ticks) > 0;
+    return look.peer_spoke_last && !on_its_way;
+}
+
 } // namespace
 
 Talk talk_of(const flow_look& look) {
     const std::uint64_t on_its_way = unsent_of(look);
     const std::uint64_t written = sent_of(look) + on_its_way;
+    const bool by_peer = is_peer_last(look, on_its_way);
     Talk talk{.asked_ticks = look.received_ticks,
               .answered_ticks = look.sent_ticks,
               .now_ticks = look.now_ticks,
@@ -63,12 +70,14 @@ Talk talk_of(const flow_look& look) {
               .answer_bytes = written,
               .question_segs = look.data_segs_in,
               .retransmits = look.retransmits,
+              .asked_last = by_peer,
               .quiet = !on_its_way};
     if (look.role == ABI_ROLE_SERVER)
         return talk;
     std::swap(talk.asked_ticks, talk.answered_ticks);
     std::swap(talk.question_bytes, talk.answer_bytes);
     talk.question_segs = look.data_segs_out;
+    talk.asked_last = !by_peer;
     talk.quiet = talk.quiet && !unread_of(look);
     return talk;
 }

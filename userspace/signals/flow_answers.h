@@ -17,11 +17,10 @@ struct Talk {
     std::uint64_t answer_bytes = 0;
     std::uint32_t question_segs = 0;
     std::uint32_t retransmits = 0;
-    bool quiet = false; // nothing is on its way, nor waits to be read as an answer
+    bool asked_last = false; // the question came after the answer
+    bool quiet = false;      // nothing is on its way, nor waits to be read as an answer
 
-    bool waits() const {
-        return quiet && static_cast<std::int32_t>(asked_ticks - answered_ticks) > 0;
-    }
+    bool waits() const { return quiet && asked_last; }
 };
 
 /// Of a client or a server.

@@ -115,10 +115,11 @@ std::uint64_t unread_of(const flow_look& look) {
 std::uint8_t role_of(const flow_look& look) {
     // net.ipv4.ip_local_port_range as it is when nobody changed it
     const auto of_clients = [](std::uint16_t port) { return port >= 32768 && port <= 60999; };
-    const bool local = of_clients(look.flow.local_port), remote = of_clients(look.flow.remote_port);
-    if (look.role != ABI_ROLE_UNKNOWN || local == remote)
+    if (look.role != ABI_ROLE_UNKNOWN)
         return look.role;
-    return local ? ABI_ROLE_CLIENT : ABI_ROLE_SERVER;
+    if (of_clients(look.flow.local_port))
+        return ABI_ROLE_CLIENT;
+    return of_clients(look.flow.remote_port) ? ABI_ROLE_SERVER : ABI_ROLE_UNKNOWN;
 }
 
 FlowGrowth::FlowGrowth(const flow_look& first, bool is_newborn)

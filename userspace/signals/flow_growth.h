@@ -15,8 +15,8 @@ std::uint64_t received_of(const flow_look& look);
 std::uint64_t unsent_of(const flow_look& look); // not acknowledged, sent or not
 std::uint64_t unread_of(const flow_look& look);
 
-/// Older than culprit, and no listener behind its port: one port of a range of clients tells which
-/// end this is, two or none do not.
+/// Older than culprit, and no listener behind its port: a port of those that clients are given
+/// tells which end this is.
 std::uint8_t role_of(const flow_look& look);
 
 /// Of the looks, not of one connection.
