@@ -253,7 +253,7 @@ inline constexpr std::uint64_t kTcpWmemDefault = 4 << 20;
 // TCP_DELACK_MAX = 200 ms.
 inline constexpr std::uint64_t kNagleLooksMin = 5;
 inline constexpr double kNagleShare = 0.1; // of the looks
-inline constexpr double kNaglePerAnswerNs = 15e6;
+inline constexpr std::uint64_t kNagleAnswersMin = 3; // a look sees one at most
 inline constexpr double kNagleRttUs = 20'000; // a longer way waits for the network
 inline constexpr double kDelackMaxUs = 200'000;
 
