@@ -56,16 +56,19 @@ static __always_inline void close_times(struct close_event *event, const struct 
 	event->closing_ns = known->closing_ns ? now - known->closing_ns : 0;
 }
 
-/* The kernel keeps when data came last and when data was sent last. */
+/* One question and one answer, as far as the times of the last data each way can tell. Needs the
+ * counts and the role. */
 static __always_inline void close_answer(struct close_event *event, const struct tcp_sock *tp)
 {
-	__s32 ticks = tp->lsndtime - tp->inet_conn.icsk_ack.lrcvtime;
+	bool server = event->role == ABI_ROLE_SERVER;
+	__u32 received = tp->inet_conn.icsk_ack.lrcvtime, sent = tp->lsndtime;
+	__u64 answer = server ? event->bytes_sent : event->bytes_received;
+	__s32 ticks = server ? sent - received : received - sent;
 	__u64 ns = (__u64)(__u32)ticks * config.tick_ns;
 
-	/* an answer sent again has the time of the last attempt */
-	if (event->role != ABI_ROLE_SERVER || ticks < 0 || ns > ANSWER_MAX_NS ||
-	    !tp->data_segs_in || !tp->data_segs_out || tp->data_segs_out > ANSWER_SEGS ||
-	    tp->total_retrans)
+	if (event->role == ABI_ROLE_UNKNOWN || event->bytes_sent <= 2 ||
+	    event->bytes_received <= 1 || event->retransmits || ticks < 0 || ns > ANSWER_MAX_NS ||
+	    answer > ANSWER_SEGS * (__u64)tp->mss_cache)
 		return;
 	event->answers = 1;
 	event->answer_ns = ns;

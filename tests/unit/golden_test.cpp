@@ -56,7 +56,7 @@ std::vector<std::byte> a_close() {
     record.segs_in = 420;
     record.retransmits = 12;
     record.answers = 1;
-    record.answer_ns = 500'000'000;
+    record.answer_ns = 308'000'000;
     record.answered_late = 1;
     record.srtt_us = 23'456;
     record.min_rtt_us = 987;

@@ -47,7 +47,7 @@ flow_total silent_row(std::uint64_t second) {
 /// Two connections that send into the void from the third second on.
 Run dead_peer() {
     Run run;
-    for (const std::uint16_t port : {40000, 40001}) {
+    for (const std::uint16_t port : {std::uint16_t{40000}, std::uint16_t{40001}}) {
         run.put(2, timeout(1, 3 * kSecondNs, port));
         run.put(3, timeout(3, 3 * kSecondNs, port));
         run.put(8, timeout(5, 3 * kSecondNs, port));

@@ -73,7 +73,7 @@ using Services = std::map<std::tuple<PartyKey, bool, std::string>, Service>;
 /// The last answer of connections that ended, most of them too short to be looked at in between.
 void add_ended(Services& services, const Window& total) {
     for (const auto& [closed, info] : total.rows<close_event>(ABI_CLOSE)) {
-        if (!closed.answers)
+        if (!closed.answers || closed.role != ABI_ROLE_SERVER)
             continue;
         abi_flow end = closed.flow;
         end.local_port = closed.service_port;

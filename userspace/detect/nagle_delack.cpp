@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // nagle-delack. Claim: a process writes a message in small pieces, and Nagle's algorithm holds the
 // rest back until the peer's delayed ACK of the first piece comes, 40 ms and more each time.
-// Evidence: looks at which less than a segment waited for the ACK of a small one, how long that is
-// per question or answer, a round trip that is far shorter. Looks alike: a slow server (nothing is
+// Evidence: looks at which less than a segment waited for the ACK of a small one, answers on the
+// same connection, a round trip that is far shorter. Looks alike: a slow server (nothing is
 // held back), a long path (the ACK needs that time anyway), a log that is sent line by line, where
 // nobody waits for an answer (silent).
 #include <fmt/format.h>
@@ -15,21 +15,15 @@ namespace culprit {
 
 namespace {
 
-double wait_per_answer_ns(const FlowFacts& flow) {
-    return FlowFacts::ratio(flow.sum.nagle_wait, flow.sum.answers) * flow.look_ns();
-}
-
 bool is_fault(const FlowFacts& flow) {
     using namespace threshold;
     return flow.sum.nagle_wait >= kNagleLooksMin &&
            double(flow.sum.nagle_wait) >= kNagleShare * double(flow.sum.looks) &&
-           flow.sum.answers >= kAnswersMin && wait_per_answer_ns(flow) >= kNaglePerAnswerNs &&
-           flow.min_rtt_us() < kNagleRttUs;
+           flow.sum.answers >= kNagleAnswersMin && flow.min_rtt_us() < kNagleRttUs;
 }
 
 Finding describe(const FlowFacts& flow, const TcpFlows& flows, const Window& total) {
     const double share = flow.at_looks(flow.sum.nagle_wait);
-    const auto wait = static_cast<std::uint64_t>(wait_per_answer_ns(flow));
     Finding finding{.id = "nagle-delack", .layer = Layer::kApplication};
     finding.severity = Severity::kWarning;
     finding.confidence = 0.9;
@@ -38,10 +32,10 @@ Finding describe(const FlowFacts& flow, const TcpFlows& flows, const Window& tot
     finding.where = {.local = flow.serves() ? flow.service() : "",
                      .remote = flow.serves() ? flow.peer() : flow.service(),
                      .netns = flow.sum.flow.netns};
-    finding.title = fmt::format("{} writes in small pieces to {} and waits for delayed ACKs, about "
-                                "{} per {}",
-                                owner_name(flow.sum.owner, total.names), finding.where.remote,
-                                duration(wait), flow.serves() ? "answer" : "question");
+    finding.title =
+        fmt::format("{} writes in small pieces to {} and waits for delayed ACKs {} of "
+                    "the time",
+                    owner_name(flow.sum.owner, total.names), finding.where.remote, percent(share));
     finding.first_ns = flow.first_ns;
     finding.count = flow.sum.answers;
     finding.rate_per_s = per_second(total, double(finding.count));
@@ -51,7 +45,7 @@ Finding describe(const FlowFacts& flow, const TcpFlows& flows, const Window& tot
                      flow.sum.nagle_wait, flow.sum.looks, percent(share)),
          share, "ratio", "tcp_sock.nonagle, packets_out"});
     finding.evidence.push_back(
-        {fmt::format("{} questions and answers were exchanged; a round trip takes {}",
+        {fmt::format("the peer answers ({} answers were seen); a round trip takes {}",
                      flow.sum.answers,
                      duration(static_cast<std::uint64_t>(flow.min_rtt_us() * 1000))),
          double(flow.sum.answers), "answers", "tcp_sock.lsndtime, rtt_min"});

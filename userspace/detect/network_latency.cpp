@@ -50,10 +50,9 @@ bool is_grown(const RttPath& path, std::size_t windows) {
 }
 
 bool fills_queue(const RttPath& path, const RttSender& sender) {
-    constexpr std::uint64_t kOverflow = 3; // segments lost; one or two are any path's
+    using namespace threshold;
     return sender.sending && 2 * sender.app_limited < sender.sending &&
-           (sender.lost() >= kOverflow ||
-            path.variation(party_key(sender.party)) >= threshold::kRttVaries);
+           (sender.lost() >= kRttHogLost || path.variation(party_key(sender.party)) >= kRttVaries);
 }
 
 const RttSender* find_hog(const Growth& growth) {

@@ -104,9 +104,8 @@ bool SlowReader::is_closed() const {
 }
 
 bool SlowReader::is_slow() const {
-    constexpr double kShortLagSeconds = 0.1; // less is what a busy host takes
     const bool takes_part = closed_looks || full_share() >= threshold::kReaderFull;
-    return !is_closed() && takes_part && lag_s() >= kShortLagSeconds &&
+    return !is_closed() && takes_part && lag_s() >= threshold::kReaderLagShortSeconds &&
            limited_share() >= threshold::kLimitedShare &&
            active_ns >= threshold::kSendingSeconds * 1e9;
 }

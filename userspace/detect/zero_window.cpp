@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // zero-window. Claim: a process does not read its TCP connections, so their windows are closed and
 // the senders stand still. Evidence: how long a window was closed without a break, what lies
-// unread, who waits. Looks alike: a reader with a pace of its own (opens the window within a second
-// or two, see receiver-limited); loss (the repeated segments are probes); a window too small for
+// unread, who waits. Looks alike: a reader with a pace of its own (opens the window within a
+// second, see receiver-limited); loss (the repeated segments are probes); a window too small for
 // its path (bdp-limited: it is never closed).
 //
 // Who is hurt? A server that does not take what its clients send hurts them. A client that does not
