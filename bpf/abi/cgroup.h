@@ -20,7 +20,8 @@ struct cgroup_total {
 	__u64 throttled_ns; /* it waited, added up over the CPUs */
 	__u32 version; /* of the cgroup hierarchy: 1, 2 */
 	__u32 pad;
-	char path[CGROUP_PATH_BYTES]; /* of its folder in the file system, cut at the end; hostile */
+	char path[CGROUP_PATH_BYTES]; /* of its folder in the file system, cut at the end; hostile
+				       */
 };
 ABI_SIZE(struct cgroup_total, 328);
 

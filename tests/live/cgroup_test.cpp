@@ -27,9 +27,8 @@ Told judge(const Listening::Work& work, int count, int pace_ms, bool stop = fals
     const Listening server(ns.b, "ct-server", ns.b.v4, work, 0, kRoomy);
     Culprit culprit = diagnose({"--for", "8s"});
     culprit.wait_until_watching();
-    Child client(ns.a.path(), "ct-client", [&](const Tell&) {
-        return knock(ns.b.v4, server.port(), count, 1000, pace_ms);
-    });
+    Child client(ns.a.path(), "ct-client",
+                 [&](const Tell&) { return knock(ns.b.v4, server.port(), count, 1000, pace_ms); });
     if (stop)
         ::kill(server.pid(), SIGSTOP);
     CHECK(client.wait() == 0);
@@ -46,10 +45,11 @@ void burns(int listener) {
     for (;;) {
         const UniqueFd done(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
         timespec used{};
-        for (const std::int64_t end = [&] {
-                 ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-                 return used.tv_sec * 1'000'000'000 + used.tv_nsec + 15'000'000;
-             }();
+        for (const std::int64_t end =
+                 [&] {
+                     ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+                     return used.tv_sec * 1'000'000'000 + used.tv_nsec + 15'000'000;
+                 }();
              used.tv_sec * 1'000'000'000 + used.tv_nsec < end;)
             ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
     }

@@ -44,14 +44,12 @@ public:
         : LossyWire(ns, [=, count = 0U](const Carried& packet) mutable {
               constexpr ssize_t kWithData = 200;
               return packet.from_a &&
-                     (packet.size > largest ||
-                      (packet.size > kWithData && ++count % every == 0));
+                     (packet.size > largest || (packet.size > kWithData && ++count % every == 0));
           }) {}
 
     LossyWire(const TwoNs& ns, const Forgets& forgets)
-        : x_carrier(ns.a.path(), "carrier", [&ns, forgets](const Tell& tell) {
-              return carry(tell, ns, forgets);
-          }) {
+        : x_carrier(ns.a.path(), "carrier",
+                    [&ns, forgets](const Tell& tell) { return carry(tell, ns, forgets); }) {
         x_carrier.number();
         for (const Side* side : {&ns.a, &ns.b})
             side->shell(fmt::format("ip link set lo up && ip link set {0} txqueuelen 20000 up && "

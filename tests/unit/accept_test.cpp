@@ -98,8 +98,7 @@ TEST_CASE("a burst accepted at once and a busy, prompt server are healthy", "[ac
 }
 
 TEST_CASE("a process that accepts nothing while connections wait hangs", "[accept_test]") {
-    const auto findings =
-        loud(course({{}, {}, {2, 2, 0}, {4, 2, 0}, {6, 2, 0}, {8, 2, 0}}));
+    const auto findings = loud(course({{}, {}, {2, 2, 0}, {4, 2, 0}, {6, 2, 0}, {8, 2, 0}}));
     REQUIRE(findings.size() == 1);
     CHECK(findings[0].id == "app-hang");
     CHECK(findings[0].severity == Severity::kCritical);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // accept-delay. Claim: established connections wait long in the accept queue of a process although
-// it does not overflow. Evidence: the mean depth of the queue against the rate of accept() (Little's
-// law), second by second: too long in most of them. Looks alike: a burst that is accepted at once
-// (one second), a queue that overflows (listen-overflow), a process that accepts nothing at all
-// (app-hang), a group at its CPU quota (cpu-throttled).
+// it does not overflow. Evidence: the mean depth of the queue against the rate of accept()
+// (Little's law), second by second: too long in most of them. Looks alike: a burst that is accepted
+// at once (one second), a queue that overflows (listen-overflow), a process that accepts nothing at
+// all (app-hang), a group at its CPU quota (cpu-throttled).
 #include <fmt/format.h>
 
 #include "detect/accept_course.h"
@@ -37,8 +37,7 @@ Delay delay_of(const AcceptCourse& course) {
         delay.depth += spell.depth * spell.seconds;
         delay.accepted += spell.accepted;
         delay.worst = std::max(delay.worst, spell.wait_seconds());
-        const bool waits =
-            spell.stands() || spell.wait_seconds() >= threshold::kAcceptWaitSeconds;
+        const bool waits = spell.stands() || spell.wait_seconds() >= threshold::kAcceptWaitSeconds;
         delay.late += waits && spell.depth >= threshold::kAcceptDepthMin;
     }
     return delay;
@@ -50,21 +49,21 @@ std::string seconds_text(double seconds) {
 
 /// What the process does instead, as far as its main thread tells.
 std::string business_of(const listen_total& sum) {
-    return fmt::format("it was running at {} and stopped at {} of {} looks, and used {} of CPU time",
-                       sum.owner_running, sum.owner_stopped, sum.owner_looks,
-                       duration(sum.owner_cpu_ns));
+    return fmt::format(
+        "it was running at {} and stopped at {} of {} looks, and used {} of CPU time",
+        sum.owner_running, sum.owner_stopped, sum.owner_looks, duration(sum.owner_cpu_ns));
 }
 
 Finding describe(const ListenerFacts& l, const Delay& delay, const Window& total) {
     const listen_total& sum = l.sum;
     Finding finding = listener_finding("accept-delay", l, total);
     finding.layer = Layer::kApplication;
-    finding.severity = delay.mean() >= threshold::kAcceptWaitCritical ? Severity::kCritical
-                                                                      : Severity::kWarning;
+    finding.severity =
+        delay.mean() >= threshold::kAcceptWaitCritical ? Severity::kCritical : Severity::kWarning;
     finding.confidence = 0.9;
-    finding.title =
-        fmt::format("{} accepts late on {}: connections wait {} for it",
-                    owner_name(sum.owner, total.names), listener_name(l), seconds_text(delay.mean()));
+    finding.title = fmt::format("{} accepts late on {}: connections wait {} for it",
+                                owner_name(sum.owner, total.names), listener_name(l),
+                                seconds_text(delay.mean()));
     finding.culprit = Party{sum.owner, sum.flow.netns};
     finding.count = delay.accepted;
     finding.rate_per_s = per_second(total, double(delay.accepted));

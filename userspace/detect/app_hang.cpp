@@ -43,13 +43,13 @@ Finding describe(const AcceptCourse& course, const Window& total) {
     const std::uint64_t arrived = came(course);
     Finding finding = listener_finding("app-hang", l, total);
     finding.layer = Layer::kApplication;
-    finding.severity = !arrived && !stopped                            ? Severity::kInfo
+    finding.severity = !arrived && !stopped                           ? Severity::kInfo
                        : sum.depth >= threshold::kHangWaitingCritical ? Severity::kCritical
-                                                                       : Severity::kWarning;
+                                                                      : Severity::kWarning;
     finding.confidence = stopped ? 0.97 : arrived ? 0.85 : 0.5;
-    finding.title = fmt::format("{} {} on {}", owner_name(sum.owner, total.names),
-                                stopped ? "is stopped and accepts nothing" : "hangs: it accepts nothing",
-                                listener_name(l));
+    finding.title = fmt::format(
+        "{} {} on {}", owner_name(sum.owner, total.names),
+        stopped ? "is stopped and accepts nothing" : "hangs: it accepts nothing", listener_name(l));
     finding.culprit = Party{sum.owner, sum.flow.netns};
     finding.count = sum.depth;
     finding.rate_per_s = per_second(total, double(arrived));
@@ -84,10 +84,9 @@ Finding describe(const receiver_total& row, const RowInfo& info, const Window& t
                      .netns = row.flow.netns};
     finding.first_ns = info.first_ns;
     finding.count = 1;
-    finding.evidence.push_back(
-        {fmt::format("{} bytes wait unread in its receive buffer of {}", row.unread_bytes,
-                     row.rcvbuf),
-         double(row.unread_bytes), "bytes", "iter/tcp"});
+    finding.evidence.push_back({fmt::format("{} bytes wait unread in its receive buffer of {}",
+                                            row.unread_bytes, row.rcvbuf),
+                                double(row.unread_bytes), "bytes", "iter/tcp"});
     finding.advice.push_back(advice_for(true, row.owner.tgid));
     finding.verify = verify_in_netns(finding);
     return finding;
@@ -104,7 +103,8 @@ std::vector<Finding> detect_app_hang(const Facts& facts) {
     std::vector<Finding> findings;
     for (const AcceptCourse& course : accept_courses(facts, listeners)) {
         const abi_owner& owner = course.listener->sum.owner;
-        if (course.stands_seconds() < threshold::kHangSeconds || told.contains({owner.tgid, owner.start_ns}))
+        if (course.stands_seconds() < threshold::kHangSeconds ||
+            told.contains({owner.tgid, owner.start_ns}))
             continue;
         findings.push_back(describe(course, facts.total));
         if (owner.tgid)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // connect-timeout. Claim: a process's connection attempts get no answer, or only after repeats.
 // Evidence: attempts that timed out or were given up after repeated SYNs, attempts still waiting.
-// Looks alike: a refused connection (answered), a drop on this host that another finding tells of, or
-// a listener of this host that does not accept (this is not reported then), handshakes of which some
-// are answered at once and others are lost (syn-loss), an attempt that fails before a SYN is sent.
+// Looks alike: a refused connection (answered), a drop on this host that another finding tells of,
+// or a listener of this host that does not accept (this is not reported then), handshakes of which
+// some are answered at once and others are lost (syn-loss), an attempt that fails before a SYN is
+// sent.
 #include <map>
 #include <tuple>
 
@@ -85,9 +86,9 @@ Finding describe(const Attempts& a, const Window& total) {
     Finding finding{.id = "connect-timeout",
                     .severity = a.ok ? Severity::kWarning : Severity::kCritical};
     finding.confidence = a.ok ? 0.8 : 0.9;
-    finding.title = fmt::format("{} gets {} answer when it connects to {}",
-                                owner_name(a.party.owner, total.names), a.ok ? "late or no" : "no",
-                                to);
+    finding.title =
+        fmt::format("{} gets {} answer when it connects to {}",
+                    owner_name(a.party.owner, total.names), a.ok ? "late or no" : "no", to);
     add_party(finding.affected, a.party); // it suffers; who drops its packets is not known here
     finding.where = {.remote = to, .netns = a.party.netns};
     finding.first_ns = a.first_ns;

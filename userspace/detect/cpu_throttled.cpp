@@ -105,12 +105,12 @@ std::string setter(std::string_view path) {
 Advice advice_for(const cgroup_total& sum) {
     const std::string_view path = until_nul(sum.path);
     const std::uint64_t twice = 2 * sum.quota_us;
-    Advice advice{fmt::format("give it more CPU time{}, or the process less work: {} of CPU time in "
-                              "{} now, twice as much to begin with; takes effect at once, and takes "
-                              "CPU time from others on a busy host",
-                              setter(path), duration(1000 * sum.quota_us),
-                              duration(1000 * sum.period_us)),
-                  ""};
+    Advice advice{
+        fmt::format("give it more CPU time{}, or the process less work: {} of CPU time in "
+                    "{} now, twice as much to begin with; takes effect at once, and takes "
+                    "CPU time from others on a busy host",
+                    setter(path), duration(1000 * sum.quota_us), duration(1000 * sum.period_us)),
+        ""};
     if (is_plain(path))
         advice.command = sum.version == 2
                              ? fmt::format("echo {} {} > {}/cpu.max", twice, sum.period_us, path)
@@ -153,7 +153,8 @@ Finding describe(const Throttled& one, const Window& total) {
         finding.evidence.push_back(
             {"nobody is seen to wait for it", std::nullopt, "", "sk_ack_backlog"});
     finding.advice.push_back(advice_for(sum));
-    finding.verify = fmt::format("diagnose --only cpu-throttled --pid {} --for 30s", sum.owner.tgid);
+    finding.verify =
+        fmt::format("diagnose --only cpu-throttled --pid {} --for 30s", sum.owner.tgid);
     return finding;
 }
 

@@ -33,11 +33,11 @@ void add_attempts(All& all, const Window& window) {
         if (!attempt.flow.family)
             continue; // what did not fit into the table
         Handshakes& one = entry(all, attempt.flow);
-        const bool silent =
-            attempt.error == ETIMEDOUT || attempt.result == ABI_RESULT_ABANDONED;
+        const bool silent = attempt.error == ETIMEDOUT || attempt.result == ABI_RESULT_ABANDONED;
         if (attempt.result == ABI_RESULT_OK) {
             one.ok += info.count;
-            one.at_once += info.count - std::min<std::uint64_t>(info.count, attempt.syn_retransmits);
+            one.at_once +=
+                info.count - std::min<std::uint64_t>(info.count, attempt.syn_retransmits);
         } else if (silent && attempt.syn_retransmits) {
             one.failed += std::min<std::uint64_t>(info.count, attempt.syn_retransmits);
         }
@@ -162,13 +162,13 @@ Finding client_finding(const char* id, const Handshakes& lost, const Facts& fact
                      lost.ok - lost.at_once),
          lost.share(), "ratio", "tcp_retransmit_skb, inet_sock_set_state"});
     if (lost.failed)
-        finding.evidence.push_back({fmt::format("{} attempts ended without any answer", lost.failed),
-                                    double(lost.failed), "attempts", "inet_sock_set_state"});
+        finding.evidence.push_back(
+            {fmt::format("{} attempts ended without any answer", lost.failed), double(lost.failed),
+             "attempts", "inet_sock_set_state"});
     const DataLoss data = data_loss(total, lost.flow.netns, peer);
     finding.evidence.push_back(
         {fmt::format("of {} other segments {} were lost ({}): established traffic is {}", data.sent,
-                     data.again, percent(data.share()),
-                     lost.like_data ? "hit as well" : "fine"),
+                     data.again, percent(data.share()), lost.like_data ? "hit as well" : "fine"),
          data.share(), "ratio", "tcp_retransmit_skb / Tcp.OutSegs"});
     // a drop here that is worth a finding of its own explains this one
     const LocalDrops drops = find_local_drops(total);
@@ -178,7 +178,8 @@ Finding client_finding(const char* id, const Handshakes& lost, const Facts& fact
         finding.evidence.push_back(no_local_drop(total));
     if (lost.like_data)
         finding.excuses.push_back({"packet-loss", lost.flow.netns});
-    finding.verify = fmt::format("diagnose --only {} --port {} --for 30s", id, lost.flow.remote_port);
+    finding.verify =
+        fmt::format("diagnose --only {} --port {} --for 30s", id, lost.flow.remote_port);
     return finding;
 }
 

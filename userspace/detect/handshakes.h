@@ -19,9 +19,9 @@ struct Handshakes {
     abi_flow flow{};            // of one attempt
     std::vector<Party> parties; // who connects and repeats
     std::uint64_t ok = 0, failed = 0;
-    std::uint64_t at_once = 0;       // of those ok, without a repeated SYN; at least
-    std::uint64_t repeats = 0;       // SYNs sent again
-    std::uint64_t conversations = 0; // that did
+    std::uint64_t at_once = 0;        // of those ok, without a repeated SYN; at least
+    std::uint64_t repeats = 0;        // SYNs sent again
+    std::uint64_t conversations = 0;  // that did
     std::uint64_t answered_twice = 0; // of them, whose SYN-ACK the server, on this host, repeated
     std::uint64_t first_ns = 0;
     std::size_t mixed_windows = 0; // with attempts answered at once and SYNs repeated

@@ -28,8 +28,8 @@ const char* what_is_wrong(std::string_view reason) {
 
 /// The most frequent sender and receiver among the samples.
 const drop_event* example(const DropFacts& drops) {
-    const auto most = std::ranges::max_element(drops.samples, {},
-                                               [](const auto& row) { return row.info.count; });
+    const auto most =
+        std::ranges::max_element(drops.samples, {}, [](const auto& row) { return row.info.count; });
     return most == drops.samples.end() ? nullptr : &most->record;
 }
 
@@ -47,10 +47,10 @@ DropStory story_of(const DropFacts& drops, const drop_event* packet, const Party
     story.needed = true; // who signs has agreed on it with the other end
     const std::string from = packet ? address(packet->flow, true) : "a peer";
     const std::string at = packet ? endpoint(packet->flow, false) : "this host";
-    story.title = fmt::format(
-        "packets of {} to {}{} {} (TCP {})", from, at,
-        to.owner.tgid ? fmt::format(" of {}", owner_name(to.owner, names)) : "",
-        what_is_wrong(drops.reason), drops.reason.starts_with("TCP_AO") ? "AO" : "MD5");
+    story.title =
+        fmt::format("packets of {} to {}{} {} (TCP {})", from, at,
+                    to.owner.tgid ? fmt::format(" of {}", owner_name(to.owner, names)) : "",
+                    what_is_wrong(drops.reason), drops.reason.starts_with("TCP_AO") ? "AO" : "MD5");
     story.advice.push_back(
         {fmt::format("set the same key for the other end in the configuration of both processes "
                      "(neighbor password in BGP daemons), then restart the session: here for {}, "

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // packet-loss. Claim: segments of this process are lost beyond this host. Evidence: segments sent
 // again, less those the receiver reports as duplicates (DSACK, RFC 2883: sent again for nothing),
-// less those of flows whose loss drops on this host account for; against all segments sent. Looks alike: reordering
-// and probes into a closed window (all DSACKed), local drops, handshakes that repeat
-// (connect-timeout), segments too big for the path (mtu-blackhole).
+// less those of flows whose loss drops on this host account for; against all segments sent. Looks
+// alike: reordering and probes into a closed window (all DSACKed), local drops, handshakes that
+// repeat (connect-timeout), segments too big for the path (mtu-blackhole).
 #include <algorithm>
 #include <array>
 #include <map>

@@ -23,7 +23,7 @@ namespace {
 
 /// What a program, in one or many short-lived processes, tries at one address.
 struct Scan {
-    abi_flow flow{}; // of one attempt
+    abi_flow flow{};                // of one attempt
     std::set<std::uint16_t> closed; // ports; as many as a window has rows
     std::uint64_t all = 0, in_vain = 0, first_ns = 0;
     std::map<std::pair<std::uint32_t, std::uint64_t>, std::pair<std::uint64_t, abi_owner>>
@@ -62,9 +62,9 @@ bool is_scan(const Scan& scan) {
 }
 
 const abi_owner& busiest(const Scan& scan) {
-    return std::ranges::max_element(scan.processes, {}, [](const auto& one) {
-               return one.second.first;
-           })->second.second;
+    return std::ranges::max_element(scan.processes, {},
+                                    [](const auto& one) { return one.second.first; })
+        ->second.second;
 }
 
 Finding describe(const Scan& scan, const Window& total) {
@@ -72,12 +72,12 @@ Finding describe(const Scan& scan, const Window& total) {
     const abi_owner& owner = busiest(scan);
     Finding finding{.id = "port-scan", .severity = Severity::kWarning};
     finding.confidence = scan.processes.size() == 1 ? 0.95 : 0.85;
-    finding.title = fmt::format(
-        "{}{} tries {} ports of {} that do not answer: a port scan",
-        owner_name(owner, total.names),
-        scan.processes.size() > 1 ? fmt::format(" and {} more of its name", scan.processes.size() - 1)
-                                  : "",
-        scan.closed.size(), to);
+    finding.title = fmt::format("{}{} tries {} ports of {} that do not answer: a port scan",
+                                owner_name(owner, total.names),
+                                scan.processes.size() > 1 ? fmt::format(" and {} more of its name",
+                                                                        scan.processes.size() - 1)
+                                                          : "",
+                                scan.closed.size(), to);
     finding.culprit = Party{owner, scan.flow.netns};
     finding.where = {.remote = to, .netns = scan.flow.netns};
     finding.first_ns = scan.first_ns;
@@ -136,8 +136,7 @@ void add_dropped(Sources& sources, const Window& total) {
     constexpr unsigned kSyn = 2, kAck = 16;
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP)) {
         const bool asks = drop.flow.protocol == IPPROTO_TCP &&
-                          (drop.tcp_flags & (kSyn | kAck)) == kSyn &&
-                          drop.path != ABI_PATH_OUTPUT;
+                          (drop.tcp_flags & (kSyn | kAck)) == kSyn && drop.path != ABI_PATH_OUTPUT;
         if (!asks || !drop.flow.family)
             continue;
         Source& source = note(sources, drop.flow.netns, address(drop.flow, true),

@@ -51,10 +51,9 @@ std::vector<Finding> detect_syn_loss(const Facts& facts) {
              fmt::format("{}mtr --tcp --port {} -rwzc 50 {}",
                          in_netns(lost.flow.netns, facts.total.names), lost.flow.remote_port,
                          address(lost.flow, false))});
-        finding.advice.push_back(
-            {"on the far host: full queues of the listener drop SYNs as well",
-             fmt::format("ss -ltn 'sport = :{}'; nstat -az TcpExtListenDrops",
-                         lost.flow.remote_port)});
+        finding.advice.push_back({"on the far host: full queues of the listener drop SYNs as well",
+                                  fmt::format("ss -ltn 'sport = :{}'; nstat -az TcpExtListenDrops",
+                                              lost.flow.remote_port)});
         findings.push_back(std::move(finding));
     }
     limit_per_process(findings);

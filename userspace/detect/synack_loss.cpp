@@ -80,8 +80,8 @@ double share_of(const Answers& answers, const ListenerFacts& listener) {
 Finding server_finding(const ListenerFacts& listener, const Answers& answers, const Window& total) {
     const double share = share_of(answers, listener);
     Finding finding = listener_finding("synack-loss", listener, total);
-    finding.severity = share >= threshold::kHandshakeLossCritical ? Severity::kCritical
-                                                                  : Severity::kWarning;
+    finding.severity =
+        share >= threshold::kHandshakeLossCritical ? Severity::kCritical : Severity::kWarning;
     finding.confidence = 0.75;
     finding.first_ns = answers.first_ns;
     finding.count = answers.repeats;
@@ -98,10 +98,9 @@ Finding server_finding(const ListenerFacts& listener, const Answers& answers, co
                      answers.repeats, answers.known.size() + answers.unknown.size(),
                      answers.known.size(), listener.established),
          share, "ratio", "tcp_retransmit_synack"});
-    finding.evidence.push_back(
-        {fmt::format("its accept queue was never full ({} of {} at most)", listener.sum.depth,
-                     listener.sum.limit),
-         double(listener.sum.depth), "connections", "sk_ack_backlog"});
+    finding.evidence.push_back({fmt::format("its accept queue was never full ({} of {} at most)",
+                                            listener.sum.depth, listener.sum.limit),
+                                double(listener.sum.depth), "connections", "sk_ack_backlog"});
     finding.evidence.push_back(no_local_drop(total));
     finding.advice.push_back({"check the way back to the clients: asymmetric routing, a firewall "
                               "that did not see the SYN, loss",

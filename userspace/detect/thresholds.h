@@ -149,8 +149,8 @@ inline constexpr std::uint64_t kSynRepeatsMin = 5; // SYNs sent again with no at
 inline constexpr std::uint64_t kLateMin = 10; // SYNs sent again while some attempts are answered
 inline constexpr double kLateShare = 0.25;    // of them per attempt
 
-// syn-loss, synack-loss: of the SYNs (SYN-ACKs) sent, again. From 5 % on one connect in twenty takes
-// a second longer (RFC 6298); a path that loses 0.1 % stays far below.
+// syn-loss, synack-loss: of the SYNs (SYN-ACKs) sent, again. From 5 % on one connect in twenty
+// takes a second longer (RFC 6298); a path that loses 0.1 % stays far below.
 inline constexpr std::uint64_t kHandshakeRepeatsMin = 10;
 inline constexpr double kHandshakeLoss = 0.05;
 inline constexpr double kHandshakeLossCritical = 0.25;

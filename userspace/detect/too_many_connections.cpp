@@ -46,7 +46,8 @@ std::map<Key, Holder> collect(const Window& total) {
         const auto known = holders.find({row.flow.netns, row.owner.tgid, row.owner.start_ns});
         if (known == holders.end() || !row.files_limit)
             continue;
-        known->second.open_files = std::max<std::uint64_t>(known->second.open_files, row.open_files);
+        known->second.open_files =
+            std::max<std::uint64_t>(known->second.open_files, row.open_files);
         known->second.files_limit = row.files_limit;
     }
     return holders;
@@ -90,9 +91,9 @@ void judge_process(const Holder& holder, const Window& total, std::vector<Findin
         about(holder, severity,
               severity == Severity::kInfo ? "" : ", and its limit of open files is near", total);
     if (holder.files_limit)
-        finding.evidence.push_back({fmt::format("{} files open of {} it may open",
-                                                holder.open_files, holder.files_limit),
-                                    holder.files_share(), "ratio", "/proc/PID/fd, /proc/PID/limits"});
+        finding.evidence.push_back(
+            {fmt::format("{} files open of {} it may open", holder.open_files, holder.files_limit),
+             holder.files_share(), "ratio", "/proc/PID/fd, /proc/PID/limits"});
     finding.advice.push_back({"see whether it needs them all: idle keep-alive connections, a pool "
                               "without an upper bound, a leak",
                               pid ? fmt::format("ss -tnpo | grep -c pid={},", pid) : ""});

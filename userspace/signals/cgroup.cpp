@@ -25,7 +25,8 @@ constexpr Field kFields[] = {
     CULPRIT_FIELD(cgroup_total, period_us, Type::kDurationUs, "length of a period"),
     CULPRIT_FIELD(cgroup_total, periods, Type::kNumber, "periods in which it wanted to run"),
     CULPRIT_FIELD(cgroup_total, throttled, Type::kNumber, "of them, it used up its quota"),
-    CULPRIT_FIELD(cgroup_total, throttled_ns, Type::kDurationNs, "time it had to wait, of all CPUs"),
+    CULPRIT_FIELD(cgroup_total, throttled_ns, Type::kDurationNs,
+                  "time it had to wait, of all CPUs"),
 };
 constexpr Part kKey[] = {CULPRIT_OWNER_PART(cgroup_total, owner),
                          CULPRIT_PART(cgroup_total, cgroup)};
