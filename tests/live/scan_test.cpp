@@ -45,7 +45,7 @@ Told knock_signed(const WiredNs& ns, bool with_key, pid_t& server_pid) {
     const UniqueFd probe = make_socket(ns.b.v4, SOCK_STREAM, 1);
     if (!sign(probe.get(), ns.a.v4))
         skip("this kernel has no TCP-MD5");
-    const Child server(ns.b.path(), "ct-bgpd", [&](const Tell& tell) {
+    const Child server(ns.b.path(), "ct-bgpd", [&](const Tell& tell) -> int {
         const UniqueFd fd = make_socket(ns.b.v4, SOCK_STREAM, kDeadlineSeconds);
         const Address at = address_of(ns.b.v4, 0);
         must(sign(fd.get(), ns.a.v4) && ::bind(fd.get(), at.get(), at.size) == 0 &&
