@@ -44,13 +44,36 @@ inline bool tun_possible() {
     return ::access("/dev/net/tun", R_OK | W_OK) == 0;
 }
 
+/// A packet on the wire.
+struct Carried {
+    const char* bytes;
+    ssize_t size;
+    bool from_a;
+
+    /// Of an IPv4 packet with TCP; 0 otherwise.
+    unsigned tcp_flags() const {
+        constexpr ssize_t kSmallest = 40, kFlags = 13;
+        if (size < kSmallest || (bytes[0] & 0xf0) != 0x40 || bytes[9] != IPPROTO_TCP)
+            return 0;
+        return static_cast<unsigned char>(bytes[(bytes[0] & 0xf) * 4 + kFlags]);
+    }
+};
+
 class LossyWire {
 public:
+    using Forgets = std::function<bool(const Carried&)>;
+
     /// Forgets every n-th packet with data from a to b, and those larger than that.
     LossyWire(const TwoNs& ns, unsigned every, ssize_t largest = 65536)
-        : x_carrier(ns.a.path(), "carrier", [&ns, every, largest](const Tell& tell) {
-              return carry(tell, ns, every, largest);
-          }) {
+        : LossyWire(ns, [=, count = 0U](const Carried& packet) mutable {
+              constexpr ssize_t kWithData = 200;
+              return packet.from_a &&
+                     (packet.size > largest || (packet.size > kWithData && ++count % every == 0));
+          }) {}
+
+    LossyWire(const TwoNs& ns, const Forgets& forgets)
+        : x_carrier(ns.a.path(), "carrier",
+                    [&ns, forgets](const Tell& tell) { return carry(tell, ns, forgets); }) {
         x_carrier.number();
         join_by_tun(ns);
     }
@@ -58,8 +81,7 @@ public:
     static bool possible() { return tun_possible(); }
 
 private:
-    static int carry(const Tell& tell, const TwoNs& ns, unsigned every, ssize_t largest) {
-        constexpr ssize_t kWithData = 200;
+    static int carry(const Tell& tell, const TwoNs& ns, const Forgets& forgets) {
         const UniqueFd a = open_tun(ns.a.device);
         const UniqueFd other(::open(ns.b.path().c_str(), O_RDONLY | O_CLOEXEC));
         must(other && ::setns(other.get(), CLONE_NEWNET) == 0, "enter the other namespace");
@@ -67,15 +89,13 @@ private:
         tell(0);
         std::vector<char> packet(65536);
         pollfd ready[] = {{a.get(), POLLIN, 0}, {b.get(), POLLIN, 0}};
-        for (unsigned count = 0;;) {
+        for (;;) {
             must(::poll(ready, 2, -1) > 0, "wait for packets");
             for (int from = 0; from < 2; from++) {
                 if (!(ready[from].revents & POLLIN))
                     continue;
                 const ssize_t size = ::read(ready[from].fd, packet.data(), packet.size());
-                const bool lost =
-                    from == 0 && (size > largest || (size > kWithData && ++count % every == 0));
-                if (size <= 0 || lost)
+                if (size <= 0 || forgets({packet.data(), size, from == 0}))
                     continue;
                 // fails while the other device is not up yet
                 [[maybe_unused]] const ssize_t done =

@@ -36,8 +36,7 @@ void add_attempts(All& all, const Window& window) {
         const bool silent = attempt.error == ETIMEDOUT || attempt.result == ABI_RESULT_ABANDONED;
         if (attempt.result == ABI_RESULT_OK) {
             one.ok += info.count;
-            one.at_once +=
-                info.count - std::min<std::uint64_t>(info.count, attempt.syn_retransmits);
+            one.late += std::min<std::uint64_t>(info.count, attempt.syn_retransmits);
         } else if (silent && attempt.syn_retransmits) {
             one.failed += std::min<std::uint64_t>(info.count, attempt.syn_retransmits);
         }
@@ -68,13 +67,13 @@ void count_mixed_windows(All& all, std::span<const Window> windows) {
         add_repeats(here, window);
         for (const auto& [key, one] : here)
             if (const auto known = all.find(key); known != all.end())
-                known->second.mixed_windows += one.at_once && one.repeats;
+                known->second.mixed_windows += one.at_once() && one.repeats;
     }
 }
 
 bool is_lossy(const Handshakes& one, std::size_t windows) {
     return one.repeats >= threshold::kHandshakeRepeatsMin &&
-           one.at_once >= threshold::kHandshakeAnsweredMin &&
+           one.at_once() >= threshold::kHandshakeAnsweredMin &&
            one.share() >= threshold::kHandshakeLoss &&
            one.mixed_windows >= std::min(threshold::kHandshakeWindowsMin.value, windows);
 }
@@ -158,8 +157,8 @@ Finding client_finding(const char* id, const Handshakes& lost, const Facts& fact
     finding.evidence.push_back(
         {fmt::format("{} SYNs were sent again by {} attempts, {} of all SYNs sent there; {} "
                      "attempts were answered at once, {} later",
-                     lost.repeats, lost.conversations, percent(lost.share()), lost.at_once,
-                     lost.ok - lost.at_once),
+                     lost.repeats, lost.conversations, percent(lost.share()), lost.at_once(),
+                     lost.ok - lost.at_once()),
          lost.share(), "ratio", "tcp_retransmit_skb, inet_sock_set_state"});
     if (lost.failed)
         finding.evidence.push_back(

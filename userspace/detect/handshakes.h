@@ -3,6 +3,7 @@
 // findings that say it and connect-timeout, which is about destinations that do not answer.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -19,7 +20,7 @@ struct Handshakes {
     abi_flow flow{};            // of one attempt
     std::vector<Party> parties; // who connects and repeats
     std::uint64_t ok = 0, failed = 0;
-    std::uint64_t at_once = 0;        // of those ok, without a repeated SYN; at least
+    std::uint64_t late = 0;           // of those ok, after a repeated SYN; at most
     std::uint64_t repeats = 0;        // SYNs sent again
     std::uint64_t conversations = 0;  // that did
     std::uint64_t answered_twice = 0; // of them, whose SYN-ACK the server, on this host, repeated
@@ -28,7 +29,10 @@ struct Handshakes {
     bool server_here = false;      // its listener is on this host
     bool like_data = false;        // data to the same peer is lost as often: the path, not SYNs
 
-    std::uint64_t attempts() const { return ok + std::max(failed, conversations); }
+    std::uint64_t at_once() const { return ok - std::min({ok, late, conversations}); }
+    std::uint64_t attempts() const {
+        return at_once() + std::max(conversations, ok - at_once() + failed);
+    }
     double share() const; // of the SYNs, lost
     /// The SYNs arrived, their answers did not.
     bool lost_on_return() const { return server_here && 2 * answered_twice >= conversations; }

@@ -67,6 +67,7 @@ private:
               const RecordSink& sink) const;
 
     static constexpr std::size_t kProcessesMax = 512;
+    static constexpr unsigned kLooksKept = 3, kIdleLooks = 30; // in ticks
 
     CpuQuotas x_quotas;
     // by process; full: others are not looked at, and it is said
@@ -134,7 +135,6 @@ void Cgroups::tell(const One& one, const std::string& folder, const Growth& grow
 }
 
 Result<void> Cgroups::read_host(std::uint64_t now_ns, const RecordSink& sink) {
-    constexpr unsigned kLooksKept = 3, kIdleLooks = 30; // in ticks
     std::map<std::string, Growth> tick;
     for (auto& [key, one] : x_processes) {
         // a process may be moved, or end: its folders are asked for anew every few ticks
