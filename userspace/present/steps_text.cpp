@@ -67,7 +67,7 @@ std::string verified_text(const Verified& one, const Verdict& verdict, const Sty
     static constexpr Paint kPaints[] = {Paint::kGreen, Paint::kYellow, Paint::kRed,
                                         Paint::kRed,   Paint::kYellow, Paint::kYellow};
     const auto repair = static_cast<std::size_t>(one.repair);
-    const Mark& before = one.before;
+    const Sighting& before = one.before;
     std::string out =
         wrap("  " + pad(paint(kRepairNames[repair], kPaints[repair], style.color), 15),
              safe_once(before.title), 17, style.width);
