@@ -51,7 +51,7 @@ Earlier earlier(const Finding& finding) {
     return {.from = "2026-01-31T23:59:50.000Z",
             .to = "2026-01-31T23:59:59.000Z",
             .length_ns = 9 * kSecondNs,
-            .findings = {mark_of(finding, fake_names())}};
+            .findings = {sighting_of(finding, fake_names())}};
 }
 
 struct After {
@@ -219,15 +219,15 @@ TEST_CASE("a verdict's JSON gives back what is compared, hostile names included"
     const auto read = earlier_from_json(verdict_json(verdict));
     REQUIRE(read);
     CHECK(read->length_ns == 10 * kSecondNs);
-    const Mark& mark = read->findings.at(0);
-    CHECK(mark.id == "firewall-drop");
-    CHECK(mark.comm == "client");
-    CHECK(mark.netns_name == "bl\x1bue");
-    CHECK(mark.where.device == "ev\\il\n");
-    CHECK(mark.where.remote == kService);
-    CHECK(mark.severity == Severity::kCritical);
-    CHECK(mark.traffic.scope == TrafficScope::kEnd);
-    CHECK(mark.traffic.connections_per_s == 5);
+    const Sighting& sighting = read->findings.at(0);
+    CHECK(sighting.id == "firewall-drop");
+    CHECK(sighting.comm == "client");
+    CHECK(sighting.netns_name == "bl\x1bue");
+    CHECK(sighting.where.device == "ev\\il\n");
+    CHECK(sighting.where.remote == kService);
+    CHECK(sighting.severity == Severity::kCritical);
+    CHECK(sighting.traffic.scope == TrafficScope::kEnd);
+    CHECK(sighting.traffic.connections_per_s == 5);
 }
 
 TEST_CASE("what is no verdict is one line of error", "[verification_test]") {
@@ -271,7 +271,7 @@ TEST_CASE("the verification is in text and JSON", "[verification_test]") {
     add_attempts(window, ABI_RESULT_OK, 3);
     After now = after(window, {fault("conn-refused")});
     Earlier then = earlier(fault());
-    then.findings.push_back(mark_of(fault("conn-refused"), window.names));
+    then.findings.push_back(sighting_of(fault("conn-refused"), window.names));
     now.verdict.verification = verify(then, now.verdict, now.facts, {});
     const std::string text = verdict_text(now.verdict, {});
     CHECK(text.find("  fixed          firewall-drop hurts client (pid 42)\n") != std::string::npos);

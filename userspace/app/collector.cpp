@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -125,11 +126,14 @@ void Collector::look(SocketGroups::Look which) {
 
 std::vector<std::string> Collector::gaps() const {
     std::vector<std::string> out;
-    if (x_unvisited)
+    const auto unvisited = std::ranges::count_if(x_names.netns(), [&](const auto& place) {
+        return x_capture.reads_netns(place.first) && !x_visited.contains(place.first);
+    });
+    if (unvisited)
         out.push_back(fmt::format(
-            "the devices, routes and rules of {} network namespaces were not read: no right to, or "
+            "the devices, queues and rules of {} network namespaces were not read: no right to, or "
             "no time left",
-            x_unvisited));
+            unvisited));
     if (x_unlooked)
         out.push_back(fmt::format("the sockets of {} network namespaces were not looked at: no "
                                   "right to, or no time left",
@@ -138,17 +142,16 @@ std::vector<std::string> Collector::gaps() const {
 }
 
 /// Readers visit all namespaces at the beginning and at the end of a run; in between, in turns, as
-/// many as a small part of the time allows. Returns how many of a round over all were not visited.
-std::size_t Collector::ask_readers(Round round, const RecordSink& sink) {
-    constexpr std::uint64_t kTurnNs = 10'000'000, kAllNs = 2'000'000'000;
+/// many as a small part of the time allows.
+void Collector::ask_readers(Round round, const RecordSink& sink) {
+    constexpr std::uint64_t kTurnNs = 10'000'000, kAllNs = 400'000'000; // a verdict is awaited
     if (!x_capture.has_readers())
-        return 0;
+        return;
     const bool all = round == Round::kAll;
     const std::uint64_t began = boot_now_ns(), budget = all ? kAllNs : kTurnNs;
     x_capture.read_host(began, sink);
     const auto& places = x_names.netns();
     std::erase_if(x_rest, [&](const auto& known) { return !places.contains(known.first); });
-    std::size_t left_out = 0;
     bool denied = false;
     auto next = places.upper_bound(x_asked);
     for (std::size_t i = 0; i < places.size(); i++, next++) {
@@ -161,11 +164,14 @@ std::size_t Collector::ask_readers(Round round, const RecordSink& sink) {
             continue;
         // what is refused once is refused everywhere but at home
         const bool may = in_time && (!denied || next->first == own_netns());
-        const Result<bool> visited = may ? ask_readers_in(next->second, sink) : false;
+        if (!may)
+            continue;
+        const auto visited = ask_readers_in(next->second, sink);
         denied = denied || !visited;
-        left_out += !may || !visited; // one that is gone by now is none to be missed
+        if (visited) // one that is gone by now is none to be missed
+            x_visited.insert(next->first);
     }
-    return all ? left_out : 0;
+    std::erase_if(x_visited, [&](std::uint32_t netns) { return !places.contains(netns); });
 }
 
 /// One that takes long, for it has many devices or rules, is given a rest.
@@ -200,7 +206,7 @@ void Collector::begin() {
     x_start = x_last;
     x_now.wall_offset_ns = wall_offset_ns();
     x_capture.take_totals(x_now.from_ns, [](std::span<const std::byte>) {});
-    x_unvisited = ask_readers(Round::kAll, [](std::span<const std::byte>) {});
+    ask_readers(Round::kAll, [](std::span<const std::byte>) {});
     x_ledgers = x_capture.ledgers();
     look(SocketGroups::Look::kBegin);
 }
@@ -238,10 +244,8 @@ Result<Window> Collector::cut(bool last) {
     });
     if (!last)
         look_for_owners(last);
-    const std::size_t left_out =
-        ask_readers(last ? Round::kAll : Round::kTurn,
-                    [this](std::span<const std::byte> record) { x_now.fold(record); });
-    x_unvisited = std::max(x_unvisited, left_out);
+    ask_readers(last ? Round::kAll : Round::kTurn,
+                [this](std::span<const std::byte> record) { x_now.fold(record); });
     auto done = drain();
     usleep(1000); // for those that were not submitted yet
     if (done)

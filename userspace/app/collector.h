@@ -51,7 +51,7 @@ private:
     void look(SocketGroups::Look which);
     void look_for_owners(bool last);
     enum class Round { kTurn, kAll };
-    std::size_t ask_readers(Round round, const RecordSink& sink);
+    void ask_readers(Round round, const RecordSink& sink);
     Result<bool> ask_readers_in(const Netns& netns, const RecordSink& sink);
 
     Capture& x_capture;
@@ -71,8 +71,8 @@ private:
     std::uint64_t x_walk_ns = 0;                   // no other walk over the file tables before
     std::uint32_t x_asked = 0;                     // namespace the readers were in last
     std::map<std::uint32_t, std::uint64_t> x_rest; // netns -> no reader goes there before
-    // network namespaces left out, at the beginning or at the end, whichever were more
-    std::size_t x_unvisited = 0, x_unlooked = 0;
+    std::set<std::uint32_t> x_visited;             // namespaces that readers were in at least once
+    std::size_t x_unlooked = 0; // left out by a look at sockets, by the one that left out more
 };
 
 } // namespace culprit

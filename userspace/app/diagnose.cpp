@@ -60,8 +60,8 @@ Result<void> collect(const Options& options, Session& session, Run& run) {
             return std::unexpected(sys_error(errno, "write " + safe_text(options.save)));
     }
     run.info = info_of(options);
+    const std::uint64_t until = boot_now_ns() + options.for_ns; // the first look is part of the run
     collector.begin();
-    const std::uint64_t until = boot_now_ns() + options.for_ns;
     std::uint64_t window_end = std::min(boot_now_ns() + kWindowNs, until);
     for (bool last = false; !last;) {
         const std::uint64_t now = boot_now_ns();

@@ -30,7 +30,7 @@ Result<Earlier> judge_windows(const std::string& path) {
                     .to = wall(verdict.to_ns),
                     .length_ns = verdict.to_ns - verdict.from_ns};
     for (const Finding& finding : verdict.findings)
-        earlier.findings.push_back(mark_of(finding, verdict.names));
+        earlier.findings.push_back(sighting_of(finding, verdict.names));
     return earlier;
 }
 
@@ -114,7 +114,8 @@ VerdictInput input_of(const Run& run) {
 Result<Earlier> read_earlier(const std::string& path, const std::string& only) {
     auto earlier = read_file_of(path);
     if (earlier && !only.empty())
-        std::erase_if(earlier->findings, [&](const Mark& mark) { return mark.id != only; });
+        std::erase_if(earlier->findings,
+                      [&](const Sighting& sighting) { return sighting.id != only; });
     return earlier;
 }
 

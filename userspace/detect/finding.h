@@ -156,7 +156,7 @@ inline constexpr const char* kRepairNames[] = {"fixed", "improved",      "unchan
                                                "worse", "not exercised", "not checked"};
 
 /// What is compared of a finding, whichever run it is of.
-struct Mark {
+struct Sighting {
     std::string id, title;
     std::string comm; // the culprit's; empty when nobody is to blame or it is not known
     Severity severity = Severity::kInfo;
@@ -169,7 +169,7 @@ struct Mark {
 };
 
 struct Verified {
-    Mark before;
+    Sighting before;
     std::optional<std::size_t> after; // in the findings of the verdict
     Repair repair = Repair::kNotExercised;
     std::string why;       // empty where the numbers say it all

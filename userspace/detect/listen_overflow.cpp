@@ -61,8 +61,8 @@ Advice limit_advice(const ListenerFacts& l) {
                             "process's listen() backlog if bursts are the reason",
                             sum.somaxconn),
                 fmt::format("sysctl -w net.core.somaxconn={}", sum.somaxconn * 4)};
-    return {fmt::format("the queue is capped by the process's own listen() backlog ({}, "
-                        "net.core.somaxconn would allow {}); raise it if bursts are the reason",
+    return {fmt::format("the process's own listen() backlog ({}) caps the queue, "
+                        "net.core.somaxconn allows {}; raise it for bursts",
                         sum.limit, sum.somaxconn),
             ""};
 }

@@ -36,14 +36,14 @@ bool same_end(std::string_view a, std::string_view b) {
     return host == other_host && (port == other_port || (is_chosen(port) && is_chosen(other_port)));
 }
 
-bool same_netns(const Mark& a, const Mark& b) {
+bool same_netns(const Sighting& a, const Sighting& b) {
     if (!a.netns_name.empty() && !b.netns_name.empty())
         return a.netns_name == b.netns_name;
     return a.where.netns == b.where.netns;
 }
 
 /// How much of what both know agrees; nothing when something does not.
-std::optional<int> likeness(const Mark& a, const Mark& b) {
+std::optional<int> likeness(const Sighting& a, const Sighting& b) {
     if (a.id != b.id || !same_netns(a, b))
         return std::nullopt;
     int like = 0;
@@ -65,7 +65,7 @@ bool is_grave(Severity severity) {
     return severity != Severity::kInfo;
 }
 
-std::optional<std::size_t> find_same(const Mark& before, const std::vector<Mark>& after,
+std::optional<std::size_t> find_same(const Sighting& before, const std::vector<Sighting>& after,
                                      const std::vector<bool>& taken) {
     std::optional<std::size_t> best;
     int most = -1;
@@ -79,8 +79,8 @@ std::optional<std::size_t> find_same(const Mark& before, const std::vector<Mark>
 }
 
 /// The same trouble under another name: a grave finding that is new, at the same end or device.
-const Mark* told_as(const Mark& before, const std::vector<Mark>& after,
-                    const std::vector<bool>& taken) {
+const Sighting* told_as(const Sighting& before, const std::vector<Sighting>& after,
+                        const std::vector<bool>& taken) {
     for (std::size_t i = 0; i < after.size(); i++) {
         const Where &one = before.where, &other = after[i].where;
         const bool end =
@@ -94,7 +94,7 @@ const Mark* told_as(const Mark& before, const std::vector<Mark>& after,
 }
 
 /// Per unit of traffic where both runs tell it: half the load alone is no repair.
-Repair compare(const Mark& before, const Mark& after) {
+Repair compare(const Sighting& before, const Sighting& after) {
     if (after.severity != before.severity)
         return after.severity < before.severity ? Repair::kImproved : Repair::kWorse;
     const Traffic &was = before.traffic, &is = after.traffic;
@@ -111,14 +111,14 @@ public:
     Verifier(const Verdict& verdict, const Facts& facts, const View& view)
         : x_verdict(verdict), x_facts(facts), x_view(view) {
         for (const Finding& finding : verdict.findings)
-            x_after.push_back(mark_of(finding, verdict.names));
+            x_after.push_back(sighting_of(finding, verdict.names));
         x_taken.resize(x_after.size());
     }
 
     Verification run(const Earlier& before) {
         Verification out{.from = before.from, .to = before.to};
-        for (const Mark& mark : before.findings) {
-            Verified one{.before = mark, .after = find_same(mark, x_after, x_taken)};
+        for (const Sighting& sighting : before.findings) {
+            Verified one{.before = sighting, .after = find_same(sighting, x_after, x_taken)};
             if (one.after)
                 x_taken[*one.after] = true;
             out.findings.push_back(std::move(one));
@@ -148,7 +148,7 @@ private:
     }
 
     void judge_absent(Verified& one) const {
-        if (const Mark* other = told_as(one.before, x_after, x_taken)) {
+        if (const Sighting* other = told_as(one.before, x_after, x_taken)) {
             one.repair = Repair::kUnchanged;
             one.why = fmt::format("the trouble there is told as {} now", other->id);
             return;
@@ -161,7 +161,7 @@ private:
         one.repair = one.why.empty() ? Repair::kFixed : Repair::kNotExercised;
     }
 
-    std::string why_not_checked(const Mark& before) const {
+    std::string why_not_checked(const Sighting& before) const {
         for (const LayerVerdict& layer : x_verdict.layers)
             if (layer.layer == before.layer && layer.status == LayerStatus::kUnknown)
                 return fmt::format("this run could not check the {} layer",
@@ -170,7 +170,7 @@ private:
     }
 
     /// Its number today; nothing when it is gone.
-    std::optional<std::uint32_t> find_netns(const Mark& before) const {
+    std::optional<std::uint32_t> find_netns(const Sighting& before) const {
         for (const auto& [inum, name] : x_facts.total.names.netns)
             if (!before.netns_name.empty() && name == before.netns_name)
                 return inum;
@@ -205,26 +205,26 @@ private:
     const Verdict& x_verdict;
     const Facts& x_facts;
     const View& x_view;
-    std::vector<Mark> x_after;
+    std::vector<Sighting> x_after;
     std::vector<bool> x_taken;
 };
 
 } // namespace
 
-Mark mark_of(const Finding& finding, const Names& names) {
-    Mark mark{.id = finding.id,
-              .title = finding.title,
-              .severity = finding.severity,
-              .layer = finding.layer,
-              .count = finding.count,
-              .rate_per_s = finding.rate_per_s,
-              .where = finding.where,
-              .traffic = finding.traffic};
+Sighting sighting_of(const Finding& finding, const Names& names) {
+    Sighting sighting{.id = finding.id,
+                      .title = finding.title,
+                      .severity = finding.severity,
+                      .layer = finding.layer,
+                      .count = finding.count,
+                      .rate_per_s = finding.rate_per_s,
+                      .where = finding.where,
+                      .traffic = finding.traffic};
     if (finding.culprit && finding.culprit->owner.tgid)
-        mark.comm = latest_comm(finding.culprit->owner, names);
+        sighting.comm = latest_comm(finding.culprit->owner, names);
     if (const auto name = names.netns.find(finding.where.netns); name != names.netns.end())
-        mark.netns_name = name->second;
-    return mark;
+        sighting.netns_name = name->second;
+    return sighting;
 }
 
 Verification verify(const Earlier& before, const Verdict& after, const Facts& facts,

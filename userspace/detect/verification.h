@@ -13,10 +13,10 @@ namespace culprit {
 struct Earlier {
     std::string from, to; // RFC 3339
     std::uint64_t length_ns = 0;
-    std::vector<Mark> findings;
+    std::vector<Sighting> findings;
 };
 
-Mark mark_of(const Finding& finding, const Names& names);
+Sighting sighting_of(const Finding& finding, const Names& names);
 
 /// What this run was able to see.
 struct View {

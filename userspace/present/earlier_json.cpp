@@ -80,20 +80,20 @@ Traffic traffic_from(const Json& from) {
             .packets_per_s = rate_at(from, "packets_per_s")};
 }
 
-Mark mark_from(const Json& from) {
-    Mark mark{.id = text_at(from, "id"),
-              .title = text_at(from, "title"),
-              .severity = named<Severity>(kSeverityNames, text_at(from, "severity")),
-              .layer = named<Layer>(kLayerNames, text_at(from, "layer")),
-              .count = count_at(from, "count"),
-              .rate_per_s = rate_at(from, "rate_per_s"),
-              .where = where_from(from.at("where")),
-              .netns_name = text_at(from.at("where"), "netns_name")};
+Sighting sighting_from(const Json& from) {
+    Sighting sighting{.id = text_at(from, "id"),
+                      .title = text_at(from, "title"),
+                      .severity = named<Severity>(kSeverityNames, text_at(from, "severity")),
+                      .layer = named<Layer>(kLayerNames, text_at(from, "layer")),
+                      .count = count_at(from, "count"),
+                      .rate_per_s = rate_at(from, "rate_per_s"),
+                      .where = where_from(from.at("where")),
+                      .netns_name = text_at(from.at("where"), "netns_name")};
     if (const Json& culprit = from.at("culprit"); !culprit.is_null())
-        mark.comm = text_at(culprit, "comm");
+        sighting.comm = text_at(culprit, "comm");
     if (from.contains("traffic"))
-        mark.traffic = traffic_from(from.at("traffic"));
-    return mark;
+        sighting.traffic = traffic_from(from.at("traffic"));
+    return sighting;
 }
 
 Earlier earlier_from(const Json& json) {
@@ -108,7 +108,7 @@ Earlier earlier_from(const Json& json) {
     if (!findings.is_array() || findings.size() > kFindingsMax)
         refuse("its findings are no list, or too many");
     for (const Json& finding : findings)
-        earlier.findings.push_back(mark_from(finding));
+        earlier.findings.push_back(sighting_from(finding));
     return earlier;
 }
 

@@ -67,7 +67,7 @@ std::string verified_text(const Verified& one, const Verdict& verdict, const Sty
     static constexpr Paint kPaints[] = {Paint::kGreen, Paint::kYellow, Paint::kRed,
                                         Paint::kRed,   Paint::kYellow, Paint::kYellow};
     const auto repair = static_cast<std::size_t>(one.repair);
-    const Mark& before = one.before;
+    const Sighting& before = one.before;
     std::string out =
         wrap("  " + pad(paint(kRepairNames[repair], kPaints[repair], style.color), 15),
              safe_once(before.title), 17, style.width);
@@ -90,8 +90,8 @@ std::string verified_text(const Verified& one, const Verdict& verdict, const Sty
 std::string triage_text(const Verdict& verdict, const Style& style) {
     std::string out = '\n' + paint("TRIAGE", Paint::kBold, style.color) + '\n';
     if (!verdict.scope.empty())
-        out += labelled("scope:", safe_once(verdict.scope), style);
-    return out + labelled("impact:", safe_once(impact_line(verdict.impact)), style);
+        out += wrap("  scope:  ", safe_once(verdict.scope), kLabel, style.width);
+    return out + wrap("  impact: ", safe_once(impact_line(verdict.impact)), kLabel, style.width);
 }
 
 std::string next_steps_text(const Verdict& verdict, const Style& style) {

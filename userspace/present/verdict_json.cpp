@@ -186,7 +186,7 @@ Json numbers_json(Severity severity, std::uint64_t count, double rate_per_s) {
 Json verification_json(const Verdict& verdict, const Verification& verification) {
     Json rows = Json::array(), fresh = Json::array();
     for (const Verified& one : verification.findings) {
-        const Mark& before = one.before;
+        const Sighting& before = one.before;
         Json row = {{"id", before.id},
                     {"title", safe_once(before.title)},
                     {"outcome", kRepairNames[static_cast<std::size_t>(one.repair)]},

@@ -105,15 +105,23 @@ std::optional<std::string> raw_bytes(std::string_view text) {
 std::string shell_word(std::string_view bytes) {
     constexpr std::string_view kPlain =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./:@%+=,";
-    if (!bytes.empty() && bytes.find_first_not_of(kPlain) == std::string_view::npos)
+    if (bytes.empty())
+        return "''";
+    if (bytes.find_first_not_of(kPlain) == std::string_view::npos)
         return std::string(bytes);
-    const std::string safe = safe_text(bytes);
-    if (safe == bytes && bytes.find('\'') == std::string_view::npos)
-        return '\'' + safe + '\'';
-    std::string out = "$'"; // its escapes are those of safe_text()
-    for (const char c : safe)
-        out += c == '\'' ? std::string("\\x27") : std::string(1, c);
-    return out + '\'';
+    std::string out;
+    while (!bytes.empty()) {
+        const std::string_view part = bytes.substr(0, bytes.find('\''));
+        const std::string safe = safe_text(part); // its escapes are those of $''
+        if (!part.empty())
+            out += (safe == part ? "'" : "$'") + safe + '\'';
+        bytes.remove_prefix(part.size());
+        if (!bytes.empty()) {
+            out += "\"'\"";
+            bytes.remove_prefix(1);
+        }
+    }
+    return out;
 }
 
 std::string_view take_until(std::string_view& rest, char until) {
