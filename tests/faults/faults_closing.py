@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """How connections end: not at all, too soon, or too many at once."""
 import contextlib
+import resource
 import time
 
 from stage import actors, innocent
 from stage.process import until
-from stage.scenario import fault, grows, Truth
+from stage.scenario import fault, grows, Skip, Truth
 
+MANY = 60_000  # open files of one process
 NOT_ENDS = ("packet-loss", "firewall-drop", "listen-overflow", "conn-refused")
 
 
@@ -138,8 +140,7 @@ def undelivered(w):
 
 
 def many(addr, ports, count, tally):
-    import resource
-    resource.setrlimit(resource.RLIMIT_NOFILE, (200_000, 200_000))
+    actors.limit_files(MANY)
     actors.crowd(len(ports), each, addr, ports, count // len(ports), tally)
 
 
@@ -150,6 +151,8 @@ def each(addr, ports, count, tally):
 @fault("too-many-connections", forbidden=(*NOT_ENDS, "fd-exhaustion", "close-wait-leak"), heavy=True)
 def crowd_of_connections(w):
     """One process holds more connections than a host usually has."""
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < MANY:
+        raise Skip(f"a process may not open {MANY} files here")
     link = w.pair()
     innocent.services(w, link.a, link.b)
     ports, tally = [w.port(), w.port()], actors.Tally()
@@ -159,10 +162,21 @@ def crowd_of_connections(w):
     return Truth(guilty, ready=lambda: tally.read() > 25_500)
 
 
-def roomy_server(addr, port):
-    import resource
-    resource.setrlimit(resource.RLIMIT_NOFILE, (200_000, 200_000))
+def roomy_server(addr, port, limit=30_000):
+    actors.limit_files(limit)
     held = []
     with actors.listen(addr, port, 4000) as listener:
         for _ in range(100_000):
             held.append(listener.accept()[0])
+
+
+@fault("too-many-connections", forbidden=(*NOT_ENDS, "fd-exhaustion", "close-wait-leak"))
+def files_nearly_used_up(w):
+    """A server holds so many connections that its limit of open files is near; all is well so far."""
+    link = w.pair()
+    innocent.services(w, link.a, link.b)
+    limit, tally = w.between(500, 1500), actors.Tally()
+    count, port = int(limit * 0.96), w.port()
+    guilty = w.serve(link.b, roomy_server, port, limit)
+    link.a.start(actors.open_and_keep, link.b.addr, port, count, tally, name="pool-user")
+    return Truth(guilty, place=link.b, ready=lambda: tally.read() >= count)

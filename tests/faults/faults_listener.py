@@ -2,7 +2,6 @@
 """Servers that do not take what comes: full queues, no descriptors, floods, closed ports."""
 import contextlib
 import random
-import resource
 import signal
 import socket
 import struct
@@ -54,7 +53,7 @@ def stopped_server(w):
 
 def hoard(addr, port, limit):
     """Keeps every connection, and may have only so many descriptors."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    actors.limit_files(limit)
     held = []
     with actors.listen(addr, port, 8) as listener:
         for _ in actors.ticks(200):

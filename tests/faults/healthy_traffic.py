@@ -125,26 +125,16 @@ def idle_connections(w):
     innocent.services(w, link.a, link.b)
     port, tally, count = w.port(), actors.Tally(), w.between(1500, 3500)
     w.serve(link.b, roomy, port)
-    link.a.start(keeps_many, link.b.addr, port, count, tally)
+    link.a.start(actors.open_and_keep, link.b.addr, port, count, tally)
     return Truth(ready=lambda: tally.read() >= count)
 
 
 def roomy(addr, port):
-    raise_file_limit()
+    actors.limit_files(20_000)
     held = []
     with actors.listen(addr, port, 4000) as listener:
         for _ in range(100_000):
             held.append(listener.accept()[0])
-
-
-def keeps_many(addr, port, count, tally):
-    raise_file_limit()
-    actors.open_and_keep(addr, port, count, tally)
-
-
-def raise_file_limit():
-    import resource
-    resource.setrlimit(resource.RLIMIT_NOFILE, (20_000, 20_000))
 
 
 def proxy(addr, port, origin, hits):

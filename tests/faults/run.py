@@ -200,6 +200,9 @@ def main():
     if os.geteuid() != 0:
         print("SKIP: the scenarios need root: namespaces, devices, firewalls")
         return 77
+    if not os.access(args.culprit, os.X_OK):
+        print(f"{args.culprit} cannot be run: build it, or say where it is with --culprit", file=sys.stderr)
+        return 2
     scenarios = chosen(args)
     if not scenarios:
         print("no scenario fits; see --list", file=sys.stderr)

@@ -156,6 +156,7 @@ TEST_CASE("normal life drops are no finding however many, and the same reason el
     add_drops(window, 2, kTcpRcv, 100000, 16);
     CHECK(loud(window).empty());
     CHECK(!benign_drop("NOT_SPECIFIED", "tcp_v4_rcv+0x85").empty());
+    CHECK(!benign_drop("NOT_SPECIFIED", "skb_rbtree_purge+0x4d").empty());
     CHECK(benign_drop("NOT_SPECIFIED", "ip_error+0x10").empty());
     CHECK(!benign_drop("-", "tcp_v4_rcv.isra.0+0x85").empty());
 }

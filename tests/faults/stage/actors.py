@@ -5,6 +5,7 @@ A request says how long it is and how long the answer shall be; nothing else is 
 import contextlib
 import mmap
 import random
+import resource
 import socket
 import struct
 import threading
@@ -36,6 +37,13 @@ def ticks(per_second, spread=0.3, seconds=110):
         yield
         due = max(due + random.uniform(1 - spread, 1 + spread) / per_second, time.monotonic() - 0.5)
         time.sleep(max(0.0, due - time.monotonic()))
+
+
+def limit_files(count):
+    """How many descriptors the calling process may have, as far as it may choose."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    count = min(count, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
 
 
 def family(addr):
@@ -252,6 +260,7 @@ def download(addr, port, setup=None, pause=0.0, piece=65536, tally=None):
 
 def open_and_keep(addr, port, count, tally=None, first=b"", then=None):
     """Opens that many connections, keeps them, and does `then` with them."""
+    limit_files(100_000)
     held = []
     for _ in range(count):
         sock = connect(addr, port)
