@@ -31,11 +31,12 @@ std::uint64_t dropped() {
     return sum;
 }
 
-/// What arrives is handed to CPU 1, which walks through many rules for each packet.
+/// What arrives is handed to CPU 1, which walks through so many rules for each packet that every
+/// sender is faster.
 void make_slow(const Side& side) {
     side.shell(
         "{ echo 'table inet t { chain c { type filter hook input priority 0;'; "
-        "seq 20001 23000 | sed 's/.*/udp length & counter/'; echo '}'; echo '}'; } | nft -f -");
+        "seq 20001 35000 | sed 's/.*/udp length & counter/'; echo '}'; echo '}'; } | nft -f -");
     if (side.try_shell("unshare -m sh -c 'mount -t sysfs sysfs /sys && echo 2 > /sys/class/net/" +
                        side.device + "/queues/rx-0/rps_cpus'") != 0)
         skip("this kernel cannot hand packets to another CPU (RPS)");
