@@ -81,7 +81,7 @@ void check_silent(const Json& verdict, const Side& side) {
 
 /// The verdict on a reader who is sent more than it reads.
 Json overflow(const WiredNs& ns, const Reader& reader, const std::string& to) {
-    Culprit culprit = diagnose({"--for", "3s"});
+    Culprit culprit = diagnose({"--for", "4s"});
     culprit.wait_until_watching();
     const Child source = sender(ns.a, to, reader.port(), 10, 2000);
     return verdict_of(culprit);
@@ -103,9 +103,8 @@ void check_exact(const Json& verdict, const std::string& counter, const Side& si
 
 TEST_CASE("a slow reader of UDP is named with what it lost, over IPv6 too", "[receive_test]") {
     const WiredNs ns;
-    const auto [from, to, counter] =
-        GENERATE_REF(std::tuple(ns.a.v4, ns.b.v4, "Udp.RcvbufErrors"),
-                     std::tuple(ns.a.v6, ns.b.v6, "Udp6.RcvbufErrors"));
+    const bool v6 = GENERATE(false, true);
+    const std::string from = v6 ? ns.a.v6 : ns.a.v4, to = v6 ? ns.b.v6 : ns.b.v4;
     const Reader reader(ns.b, to, "ct-slow", kSmall, 5000);
     const Json verdict = overflow(ns, reader, to);
     const auto found = in(verdict, "udp-rcvbuf-overflow", ns.b);
@@ -117,7 +116,7 @@ TEST_CASE("a slow reader of UDP is named with what it lost, over IPv6 too", "[re
     CHECK(found->at("title").get<std::string>().find("too slowly") != std::string::npos);
     CHECK(evidence_of(*found).find("they come from " + from) != std::string::npos);
     CHECK_FALSE(in(verdict, "local-drop", ns.b));
-    check_exact(verdict, counter, ns.b);
+    check_exact(verdict, v6 ? "Udp6.RcvbufErrors" : "Udp.RcvbufErrors", ns.b);
 }
 
 TEST_CASE("a stopped reader of UDP is said to be stopped", "[receive_test]") {

@@ -2,8 +2,8 @@
 // tx-ring-full, nic-tx-timeout. Claim: the device does not take what it is given: its ring is full,
 // because the process behind a TUN device does not read or the hardware is slow; or a transmit
 // queue hung. Evidence: drops at the ring, refusals and time-outs of the driver. Looks alike: a
-// queue of the stack that is full (another place); a driver that is busy now and then (kept
-// packets, no loss: info at most).
+// queue of the stack that is full (another place); a driver that is busy: it takes the packet
+// later, nothing is lost (info, and only when it goes on).
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -81,6 +81,21 @@ void add_resent(Finding& finding, const DropFacts& drops, const Window& total) {
          ratio, "ratio", "Tcp.RetransSegs / Tcp.OutSegs"});
 }
 
+/// "eth0 900, eth1 100", most first: the finding's place is only the first.
+std::string devices_text(const DropFacts& drops, const Names& names) {
+    constexpr std::size_t kNamed = 4;
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> most;
+    for (const auto& [ifindex, packets] : drops.devices)
+        most.emplace_back(packets, ifindex);
+    std::ranges::sort(most, std::greater{});
+    std::string text;
+    for (std::size_t i = 0; i < std::min(most.size(), kNamed); i++)
+        text += fmt::format("{}{} {}", i ? ", " : "",
+                            most[i].second ? device(drops.at.netns, most[i].second, names) : "none",
+                            most[i].first);
+    return most.size() > kNamed ? text + fmt::format(" and {} more", most.size() - kNamed) : text;
+}
+
 void add_evidence(Finding& finding, const DropFacts& drops, const Window& total) {
     std::string protocols;
     for (const auto& [name, packets] : drops.protocols)
@@ -100,6 +115,9 @@ void add_evidence(Finding& finding, const DropFacts& drops, const Window& total)
         line != total.names.sources.end())
         finding.evidence.push_back(
             {"dropped in " + line->second, std::nullopt, "", "debug information"});
+    if (drops.devices.size() > 1)
+        finding.evidence.push_back(
+            {"by device: " + devices_text(drops, total.names), std::nullopt, "", "kfree_skb"});
     if (!drops.example.empty())
         finding.evidence.push_back({"for example " + drops.example, std::nullopt, "", "kfree_skb"});
 }

@@ -90,18 +90,8 @@ Finding describe(const LinkFacts& link, bool hurts, const Window& total) {
         finding.evidence.push_back(
             {fmt::format("it worked in this run, with {} packets", link.packets()),
              double(link.packets()), "packets", "rtnetlink"});
-    if (link.peer)
-        finding.evidence.push_back(
-            {fmt::format("its other end is {}", link_name(*link.peer, link.sum.netns, total.names)),
-             std::nullopt, "", "rtnetlink"});
-    add_stop_evidence(finding, link, total);
-    if (link.peer)
-        add_stop_evidence(finding, *link.peer, total);
     finding.title = fmt::format("{} {}", how(link, total.names), since(link, total));
-    if (!finding.affected.empty())
-        finding.title +=
-            fmt::format(": {}{}", owner_name(finding.affected[0].owner, total.names),
-                        finding.affected.size() > 1 ? " and others suffer" : " suffers");
+    add_who_misses_it(finding, link, total);
     finding.advice.push_back(advice_for(link, total.names));
     finding.verify = verify_in_netns(finding);
     return finding;

@@ -81,19 +81,8 @@ Finding describe(const LinkFacts& link, bool hurts, const Window& total) {
         finding.evidence.push_back(
             {fmt::format("taken down {} times by a process, not by the cable", link.off_times),
              double(link.off_times), "times", "qdisc_reset"});
-    if (link.peer)
-        finding.evidence.push_back(
-            {fmt::format("its other end is {}, which loses its carrier with it",
-                         link_name(*link.peer, link.sum.netns, total.names)),
-             std::nullopt, "", "rtnetlink"});
-    add_stop_evidence(finding, link, total);
-    if (link.peer)
-        add_stop_evidence(finding, *link.peer, total);
     finding.title = what_happens(link, total.names);
-    if (!finding.affected.empty())
-        finding.title +=
-            fmt::format(": {}{}", owner_name(finding.affected[0].owner, total.names),
-                        finding.affected.size() > 1 ? " and others suffer" : " suffers");
+    add_who_misses_it(finding, link, total);
     finding.advice.push_back(advice_for(link, total.names));
     finding.verify = verify_in_netns(finding);
     return finding;

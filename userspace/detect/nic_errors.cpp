@@ -143,10 +143,13 @@ Finding describe(const Errors& errors, const LinkFacts& link, const Window& tota
 
 std::vector<Finding> detect_nic_errors(const Facts& facts) {
     std::vector<Finding> findings;
-    for (const auto& [key, link] : facts.links().all())
+    for (const auto& [key, link] : facts.links().all()) {
+        if (link.is("bond") || link.is("team"))
+            continue; // its counters are the sums of its parts', which are told themselves
         for (const Errors& errors : {received(link.sum), sent(link.sum)})
             if (errors.is_fault())
                 findings.push_back(describe(errors, link, facts.total));
+    }
     return findings;
 }
 
