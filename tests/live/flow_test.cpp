@@ -19,20 +19,20 @@ constexpr const char* kHost = "127.0.0.1"; // both ends are seen in one namespac
 class Listener {
 public:
     Listener(const Side& side, const std::string& comm, const std::function<void(int)>& serve)
-        : x_child(side.path(), comm,
-                  [serve](const Tell& tell) {
-                      const UniqueFd listener = make_socket(kHost, SOCK_STREAM, kDeadlineSeconds);
-                      const Address at = address_of(kHost, 0);
-                      must(::bind(listener.get(), at.get(), at.size) == 0 &&
-                               ::listen(listener.get(), 16) == 0,
-                           "listen");
-                      tell(local_port(listener.get()));
-                      const UniqueFd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-                      serve(fd.get());
-                      for (;;)
-                          ::pause();
-                      return 0;
-                  }),
+        : x_child(
+              side.path(), comm,
+              [serve](const Tell& tell) {
+                  const UniqueFd listener = make_socket(kHost, SOCK_STREAM, kDeadlineSeconds);
+                  const Address at = address_of(kHost, 0);
+                  must(::bind(listener.get(), at.get(), at.size) == 0 &&
+                           ::listen(listener.get(), 16) == 0,
+                       "listen");
+                  tell(local_port(listener.get()));
+                  serve(UniqueFd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC)).get());
+                  for (;;)
+                      ::pause();
+                  return 0;
+              }),
           x_port(static_cast<std::uint16_t>(x_child.number())) {}
     pid_t pid() const { return x_child.pid(); }
     std::uint16_t port() const { return x_port; }
@@ -73,7 +73,10 @@ void ask(int fd, double seconds) {
     }
 }
 
-void never_reads(int) {}
+void never_reads(int) {
+    for (;;)
+        ::pause();
+}
 
 void reads_all(int fd) {
     for (std::vector<char> into(65536); ::recv(fd, into.data(), into.size(), 0) > 0;) {
@@ -95,7 +98,7 @@ public:
         x_run.wait_until_watching();
     }
     void stop() { x_run.stop(); }
-    /// All there is of one process, summed up; nothing when it was idle.
+    /// All there is of one process; nothing when it was idle.
     flow_total of(pid_t pid) const {
         const Window window = x_save.total();
         flow_total sum{};
@@ -105,6 +108,16 @@ public:
                 sum = row.record;
             }
         return sum;
+    }
+
+    /// The only connection of that process that closed.
+    close_event closed(pid_t pid) const {
+        const Window window = x_save.total();
+        for (const auto& row : window.rows<close_event>(ABI_CLOSE))
+            if (row.record.owner.tgid == static_cast<std::uint32_t>(pid))
+                return row.record;
+        FAIL("no connection of it closed");
+        return {};
     }
 
 private:
@@ -230,5 +243,28 @@ TEST_CASE("idle connections are not in any record, uploads never wait", "[flow_t
         CHECK(total.bytes_sent + total.bytes_received >= 4000);
         CHECK(total.answers == 0);
         CHECK(total.waiting == 0);
+    }
+}
+
+TEST_CASE("a connection that is gone before the next look has its only answer's time",
+          "[flow_test]") {
+    const TwoNs ns(TwoNs::Wire::kNone);
+    local(ns.a);
+    Watched watched(ns.a);
+    const Listener server(ns.a, "ct-thinker", thinks(60));
+    const Child asker = client(ns.a, "ct-asker", server.port(), [](int fd) {
+        send_bytes(fd, 50);
+        receive_bytes(fd, 100);
+        ::shutdown(fd, SHUT_RDWR);
+    });
+    asker.number();
+    asker.number();
+    ::usleep(300'000);
+    watched.stop();
+    for (const pid_t pid : {server.pid(), asker.pid()}) {
+        const close_event closed = watched.closed(pid);
+        CHECK(closed.answers == 1);
+        CHECK(closed.answer_ns >= 50 * kMs);
+        CHECK(closed.answer_ns < 50 * kMs + kLooseNs);
     }
 }
