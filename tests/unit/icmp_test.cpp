@@ -6,7 +6,6 @@
 
 #include "abi/icmp.h"
 #include "detect/finding.h"
-#include "support/catch.h"
 #include "support/event_builder.h"
 #include "support/fake_names.h"
 #include "support/readable.h"

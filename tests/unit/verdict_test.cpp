@@ -37,7 +37,7 @@ Window crowded(std::uint64_t seed) {
     Window window = quiet();
     for (const Signal* signal : all_signals())
         for (const Kind* kind : signal->kinds)
-            for (int i = 0; i < 200; i++)
+            for (int i = 0; i < 40; i++)
                 window.fold(filled_record(*kind, kSecondNs + random() % kSecondNs, random));
     return window;
 }
@@ -61,7 +61,7 @@ bool has(const std::vector<std::string>& texts, const std::string& part) {
 } // namespace
 
 TEST_CASE("the same windows give the same verdict, byte for byte", "[verdict_test]") {
-    for (const std::uint64_t seed : {1, 2, 3}) {
+    for (const std::uint64_t seed : {1, 2}) {
         const Window window = crowded(seed);
         const std::string first = verdict_json(judged(window, all_on()));
         CHECK(first == verdict_json(judged(window, all_on())));

@@ -287,7 +287,8 @@ std::expected<Options, int> parse_options(int argc, char** argv) {
         app.parse(argc, argv);
         if (!o.replay.empty() && (!o.save.empty() || o.filters.any() || o.for_ns))
             throw CLI::ValidationError(
-                "--replay", "goes with --only, --verify, --explain, --output and --color only");
+                "--replay",
+                "goes with --only, --verify, --explain, --thresholds, --output and --color");
     } catch (const CLI::ParseError& e) {
         const int code = app.exit(e);
         return std::unexpected(code == 0 ? 0 : 2);
