@@ -252,9 +252,9 @@ inline constexpr std::uint64_t kTcpWmemDefault = 4 << 20;
 // nagle-delack. include/net/tcp.h: a delayed ACK comes after TCP_DELACK_MIN = 40 ms to
 // TCP_DELACK_MAX = 200 ms.
 inline constexpr std::uint64_t kNagleLooksMin = 5;
-inline constexpr double kNagleShare = 0.1; // of the looks
-inline constexpr std::uint64_t kNagleAnswersMin = 3; // a look sees one at most
-inline constexpr double kNagleRttUs = 20'000; // a longer way waits for the network
+inline constexpr double kNagleShare = 0.1;          // of the looks
+inline constexpr std::uint64_t kNagleAnswered = 10; // bytes; to a log nobody answers
+inline constexpr double kNagleRttUs = 20'000;       // a longer way waits for the network
 inline constexpr double kDelackMaxUs = 200'000;
 
 // app-latency. Operator's guide: 200 ms for a server's answer. Nielsen: 1 s breaks the flow of
