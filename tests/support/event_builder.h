@@ -100,8 +100,6 @@ inline constexpr std::uint32_t kKindOf<rule_total> = ABI_RULE_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<softnet_total> = ABI_SOFTNET_TOTAL;
 template <>
-inline constexpr std::uint32_t kKindOf<flow_total> = ABI_FLOW_TOTAL;
-template <>
 inline constexpr std::uint32_t kKindOf<program_total> = ABI_PROGRAM_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<cgroup_total> = ABI_CGROUP_TOTAL;

@@ -158,6 +158,7 @@ TEST_CASE("small writes that wait for delayed ACKs are named, not the server", "
         flow_total row = answers_of(client_row(kFront), 20, 2 * kMs);
         row.nagle_wait = 4;
         row.sending = 4;
+        row.bytes_received = 2'000;
         return row;
     });
     run.each([&](auto) { return answers_of(server_row(kApi), 20, kMs); });

@@ -19,7 +19,7 @@ bool is_fault(const FlowFacts& flow) {
     using namespace threshold;
     return flow.sum.nagle_wait >= kNagleLooksMin &&
            double(flow.sum.nagle_wait) >= kNagleShare * double(flow.sum.looks) &&
-           flow.sum.answers >= kNagleAnswersMin && flow.min_rtt_us() < kNagleRttUs;
+           flow.sum.bytes_received >= kNagleAnswered && flow.min_rtt_us() < kNagleRttUs;
 }
 
 Finding describe(const FlowFacts& flow, const TcpFlows& flows, const Window& total) {
@@ -37,7 +37,7 @@ Finding describe(const FlowFacts& flow, const TcpFlows& flows, const Window& tot
                     "the time",
                     owner_name(flow.sum.owner, total.names), finding.where.remote, percent(share));
     finding.first_ns = flow.first_ns;
-    finding.count = flow.sum.answers;
+    finding.count = flow.sum.nagle_wait;
     finding.rate_per_s = per_second(total, double(finding.count));
     finding.evidence.push_back(
         {fmt::format("at {} of {} looks ({}) Nagle's algorithm held back less than a segment until "
@@ -45,10 +45,10 @@ Finding describe(const FlowFacts& flow, const TcpFlows& flows, const Window& tot
                      flow.sum.nagle_wait, flow.sum.looks, percent(share)),
          share, "ratio", "tcp_sock.nonagle, packets_out"});
     finding.evidence.push_back(
-        {fmt::format("the peer answers ({} answers were seen); a round trip takes {}",
-                     flow.sum.answers,
+        {fmt::format("the peer answered with {}; a round trip takes {}",
+                     size_text(double(flow.sum.bytes_received)),
                      duration(static_cast<std::uint64_t>(flow.min_rtt_us() * 1000))),
-         double(flow.sum.answers), "answers", "tcp_sock.lsndtime, rtt_min"});
+         double(flow.sum.bytes_received), "bytes", "tcp_sock.bytes_received, rtt_min"});
     finding.advice = {
         {"write each message with one call (writev, or a buffered writer that is "
          "flushed at its end)",
