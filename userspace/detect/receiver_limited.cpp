@@ -43,7 +43,7 @@ Finding describe(const SlowReader& reader, const Window& total) {
 std::vector<Finding> detect_receiver_limited(const Facts& facts) {
     const TcpFlows flows(facts.total);
     std::vector<Finding> findings;
-    for (const SlowReader& reader : slow_readers(flows, facts.total))
+    for (const SlowReader& reader : slow_readers(flows, facts))
         if (reader.is_slow())
             findings.push_back(describe(reader, facts.total));
     limit_per_process(findings);

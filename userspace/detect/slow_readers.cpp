@@ -87,6 +87,25 @@ bool is_stopped(const SlowReader& reader, const Window& total) {
     return false;
 }
 
+/// In this window it was closed, and nothing came through.
+bool is_shut(const SlowReader& reader, const flow_total& row) {
+    const Party& one = reader.here ? reader.party : reader.senders.front();
+    if (row.flow.netns != one.netns || !same_process(row.owner, one.owner))
+        return false;
+    return reader.here ? row.closed_window && !row.bytes_received
+                       : row.zero_window && !row.bytes_sent;
+}
+
+bool stands_still(const SlowReader& reader, std::span<const Window> windows) {
+    if (!reader.here && reader.senders.empty())
+        return false;
+    return std::ranges::any_of(windows, [&](const Window& window) {
+        return std::ranges::any_of(
+            window.rows<flow_total>(ABI_FLOW_TOTAL),
+            [&](const Row<flow_total>& row) { return is_shut(reader, row.record); });
+    });
+}
+
 } // namespace
 
 double SlowReader::lag_s() const {
@@ -100,7 +119,7 @@ double SlowReader::full_share() const {
 
 bool SlowReader::is_closed() const {
     // a sender of this host that has nothing left to send does not care
-    return closed_ns >= threshold::kClosedNs && (!senders.empty() || !senders_here);
+    return stands_still && closed_ns >= threshold::kClosedNs && (!senders.empty() || !senders_here);
 }
 
 bool SlowReader::is_slow() const {
@@ -110,7 +129,7 @@ bool SlowReader::is_slow() const {
            active_ns >= threshold::kSendingSeconds * 1e9;
 }
 
-std::vector<SlowReader> slow_readers(const TcpFlows& flows, const Window& total) {
+std::vector<SlowReader> slow_readers(const TcpFlows& flows, const Facts& facts) {
     std::map<Key, SlowReader> found;
     for (const FlowFacts& own : flows.all()) {
         if (!reads_slowly(own, flows))
@@ -130,7 +149,8 @@ std::vector<SlowReader> slow_readers(const TcpFlows& flows, const Window& total)
         }
     std::vector<SlowReader> readers;
     for (auto& [key, reader] : found) {
-        reader.stopped = reader.here && is_stopped(reader, total);
+        reader.stopped = reader.here && is_stopped(reader, facts.total);
+        reader.stands_still = stands_still(reader, facts.windows);
         readers.push_back(std::move(reader));
     }
     return readers;

@@ -18,10 +18,11 @@ struct SlowReader {
     bool here = false;  // its sockets are of this host
     bool serves = true; // it is the server of these connections
     bool stopped = false;
-    std::string local, remote;      // of its own connections when it is here, else of the senders'
-    std::uint32_t netns = 0;        // of that end
-    std::vector<Party> senders;     // of this host, that wait for him
-    bool senders_here = false;      // those that do not wait included
+    bool stands_still = false;  // closed, and nothing came through: looks do not see a moment's gap
+    std::string local, remote;  // of its own connections when it is here, else of the senders'
+    std::uint32_t netns = 0;    // of that end
+    std::vector<Party> senders; // of this host, that wait for him
+    bool senders_here = false;  // those that do not wait included
     std::uint64_t closed_looks = 0; // at its end, or at the senders' when it is elsewhere
     std::uint64_t looks = 0;
     std::uint64_t closed_ns = 0;                                 // longest time without a break
@@ -41,7 +42,7 @@ struct SlowReader {
     bool is_slow() const;   // a pace, below what the senders have
 };
 
-std::vector<SlowReader> slow_readers(const TcpFlows& flows, const Window& total);
+std::vector<SlowReader> slow_readers(const TcpFlows& flows, const Facts& facts);
 
 /// "archiver (pid 42)", or the address of one that is elsewhere.
 std::string reader_name(const SlowReader& reader, const Names& names);

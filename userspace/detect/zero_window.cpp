@@ -85,7 +85,7 @@ Finding describe(const SlowReader& reader, const Window& total) {
 std::vector<Finding> detect_zero_window(const Facts& facts) {
     const TcpFlows flows(facts.total);
     std::vector<Finding> findings;
-    for (const SlowReader& reader : slow_readers(flows, facts.total))
+    for (const SlowReader& reader : slow_readers(flows, facts))
         if (reader.is_closed())
             findings.push_back(describe(reader, facts.total));
     limit_per_process(findings);
