@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "support/catch.h"
+#include "support/finding.h"
 #include "support/show.h"
 #include "support/traffic.h"
 
@@ -223,7 +224,7 @@ TEST_CASE("a service at work is shown with its figures, its process and its peer
             short_connections(ns.b.v4, echo.port(), 1, 10);
         return 0;
     });
-    const Json shown = show("tcp", {"--for", "2s", "--netns", ns.b.name});
+    const Json shown = show("tcp", {"--for", "2s", "--netns", ns.b.netns()});
     CHECK(shown["schema"] == "culprit.tcp/1");
     REQUIRE(shown["services"].size() == 1);
     const Json& service = shown["services"][0];

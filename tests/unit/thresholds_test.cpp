@@ -33,7 +33,7 @@ std::string refused(const std::string& text) {
 
 TEST_CASE("every threshold has a name of its own, a unit and a source", "[thresholds_test]") {
     const std::set<std::string_view> units = {"share",      "%", "count", "times",
-                                              "per second", "s", "ns"};
+                                              "per second", "s", "ns",    "us"};
     std::set<std::string_view> names;
     for (const threshold::Row& row : threshold::table()) {
         CAPTURE(row.name);

@@ -172,9 +172,9 @@ int run_show_tcp(const Options& given) {
         return print_error(verdict.error());
     const std::size_t limit =
         options.limit.value_or(options.json() ? verdict->tcp.size() : kShowRows);
-    if (!print_data(options.json() ? tcp_json(*verdict)
-                                   : tcp_text(verdict->tcp, verdict->names, limit,
-                                              style_of(options))) ||
+    if (!print_data(options.json()
+                        ? tcp_json(*verdict)
+                        : tcp_text(verdict->tcp, verdict->names, limit, style_of(options))) ||
         !flush_data())
         return print_error(sys_error(errno, "write the table"));
     return kExitHealthy;
