@@ -59,6 +59,8 @@ Gauges Collector::gauges_of(const Netns& netns, std::uint64_t now) {
 void Collector::read_all_counters(bool first) {
     x_names.refresh();
     for (const auto& [inum, netns] : x_names.netns()) {
+        if (!x_capture.looks_into(inum))
+            continue;
         const std::uint64_t when = boot_now_ns();
         const auto now = read_counters(netns);
         if (!now) {

@@ -139,7 +139,6 @@ constexpr Explained kExplained[] = {
     {"network-latency", "qdisc-latency", Same::kParties},
     {"network-latency", "link-flap", Same::kPath},
     {"packet-loss", "network-latency", Same::kFiller},
-    {"rcvbuf-prune", "zero-window", Same::kCulprit},
     {"receiver-limited", "rcvbuf-prune", Same::kCulprit},
     {"zero-window", "app-hang", Same::kCulprit},
     {"receiver-limited", "cpu-throttled", Same::kCulprit},
@@ -250,10 +249,28 @@ bool explains(const Finding& cause, const Finding& symptom, const Links& links) 
     });
 }
 
+/// Findings that may tell of the drops of another one instead of it.
+struct Stead {
+    std::string_view owner, teller;
+};
+constexpr Stead kInstead[] = {
+    {"firewall-drop", "firewall-reject"}, {"firewall-drop", "conntrack-full"},
+    {"xdp-drop", "xdp-exception"},        {"qdisc-drop", "qdisc-latency"},
+    {"qdisc-drop", "link-flap"},          {"qdisc-drop", "link-down"},
+    {"local-drop", "link-flap"},          {"local-drop", "link-down"},
+    {"mtu-mismatch", "local-drop"},
+};
+
+bool tells_of(const Finding& finding, std::string_view drops_of) {
+    return finding.id == drops_of || std::ranges::any_of(kInstead, [&](const Stead& one) {
+               return one.owner == drops_of && one.teller == finding.id;
+           });
+}
+
 bool excuses(const Finding& cause, const Finding& symptom) {
     return cause.severity >= Severity::kWarning &&
            std::ranges::any_of(symptom.excuses, [&](const Excuse& excuse) {
-               return excuse.id == cause.id && excuse.netns == cause.where.netns;
+               return excuse.netns == cause.where.netns && tells_of(cause, excuse.id);
            });
 }
 

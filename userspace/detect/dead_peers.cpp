@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "detect/listeners.h"
 #include "detect/tcp_flows.h"
 #include "detect/thresholds.h"
 #include "detect/unreachable.h"
@@ -70,9 +71,10 @@ void DeadPeers::collect(const Window& total) {
     const LocalDrops drops = find_local_drops(total);
     const MtuHoles holes(total);
     const Unreachables unreachables(total);
+    const Listeners listeners(total); // whose full queue dropped the end of the handshake
     for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
         if (is_silent(again, info) && !drops.of(again.flow) && !holes.explains(again.flow) &&
-            !unreachables.explains(again.flow))
+            !unreachables.explains(again.flow) && !listeners.at(again.flow, false))
             add(found[{party_key({again.owner, again.flow.netns}), address(again.flow, false)}],
                 again, info);
     for (auto& [key, dead] : found)

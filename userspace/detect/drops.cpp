@@ -308,7 +308,8 @@ std::optional<Finding> drop_finding(const DropStory& story, const DropFacts& dro
     if (drops.affected.empty() && !hurts && !needed)
         finding.title += "; nobody is seen to miss them";
     const bool grave = drops.syn_conversations >= threshold::kUnansweredMin ||
-                       drops.segs_again >= threshold::kDropCriticalSegs;
+                       (drops.segs_again >= threshold::kDropCriticalSegs &&
+                        drops.packets >= threshold::kDropCriticalPackets);
     finding.severity = !hurts && !needed ? Severity::kInfo
                        : grave           ? Severity::kCritical
                                          : Severity::kWarning;

@@ -53,16 +53,20 @@ bool is_handshake(std::uint32_t type) {
 /// seen in. One sampled drop excuses nothing: the same conversation may lose far more elsewhere.
 /// Whether such drops are worth a finding is for its detector to say: active queue management drops
 /// a little for good reason.
+/// One packet that is too big makes its sender repeat all that is on its way in smaller ones.
 std::set<DropPlace> places_that_explain(const Window& total, const LocalDrops& drops) {
+    constexpr std::uint64_t kSegment = 1400; // bytes: a dropped packet may be a train of segments
     std::map<DropPlace, std::uint64_t> again, dropped;
     for (const auto& [row, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
         if (const DropPlace* at = drops.of(row.flow); at && !is_handshake(row.type))
             again[*at] += row.segs;
     for (const auto& [row, info] : total.rows<drop_total>(ABI_DROP_TOTAL))
-        dropped[{row.reason, row.netns, row.location}] += row.packets;
+        dropped[{row.reason, row.netns, row.location}] +=
+            std::max<std::uint64_t>(row.packets, row.bytes / kSegment);
     std::set<DropPlace> places;
     for (const auto& [at, segs] : again)
-        if (segs < threshold::kLossSegsMin || segs <= threshold::kQueueSegsPerDrop * dropped[at])
+        if (segs < threshold::kLossSegsMin || segs <= threshold::kLossSegsPerDrop * dropped[at] ||
+            drop_reason(at.reason, total.names) == "PKT_TOO_BIG")
             places.insert(at);
     return places;
 }

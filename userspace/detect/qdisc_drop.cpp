@@ -48,16 +48,6 @@ DropFacts of_device(const DropFacts& all, std::uint32_t ifindex) {
     return part;
 }
 
-/// A long queue that is full drops a little too, which is how TCP learns of it: the waiting is the
-/// story, and qdisc-latency tells it.
-bool told_by_waiting(const std::vector<QueueWait>& waits, const DeviceKey& device, double share) {
-    return share < threshold::kQueueDropShareManaged &&
-           std::ranges::any_of(waits, [&](const QueueWait& wait) {
-               return DeviceKey(wait.queue.netns, wait.queue.ifindex) == device &&
-                      wait.quantile_ns(0.5) >= threshold::kQueueHurtNs;
-           });
-}
-
 std::size_t windows_with_drops(const Facts& facts, const DeviceKey& device) {
     return static_cast<std::size_t>(std::ranges::count_if(facts.windows, [&](const Window& window) {
         return std::ranges::any_of(window.rows<qdisc_stats>(ABI_QDISC_STATS), [&](const auto& row) {
@@ -85,6 +75,21 @@ struct Overflow {
                windows_with_drops(facts, device) >= threshold::kQueueWindowsMin;
     }
 };
+
+/// A long queue that is full drops a little too, which is how TCP learns of it: the waiting is the
+/// story, and qdisc-latency tells it. Who drops nothing but TCP's packets has no other part in it.
+bool told_by_waiting(const std::vector<QueueWait>& waits, const DeviceKey& device,
+                     const Overflow& overflow) {
+    const auto& protocols = overflow.drops.protocols;
+    const bool only_tcp = protocols.size() == 1 && protocols.contains("tcp");
+    const double most = only_tcp ? threshold::kQueueDropShareTcp.value
+                                 : threshold::kQueueDropShareManaged.value;
+    return overflow.share() < most &&
+           std::ranges::any_of(waits, [&](const QueueWait& wait) {
+               return DeviceKey(wait.queue.netns, wait.queue.ifindex) == device &&
+                      wait.quantile_ns(0.5) >= threshold::kQueueHurtNs;
+           });
+}
 
 /// Who loses or waits, but for the one who fills the queue.
 std::vector<Party> victims_of(const Overflow& o) {
@@ -206,7 +211,7 @@ std::vector<Finding> detect_qdisc_drop(const Facts& facts) {
             }
             const Overflow overflow{
                 facts, drops, device, *qdisc, queues.counted(device), queues.users_of(device)};
-            if (!told_by_waiting(waits, device, overflow.share()))
+            if (!told_by_waiting(waits, device, overflow))
                 add(findings, overflow_finding(overflow));
         }
     return findings;
