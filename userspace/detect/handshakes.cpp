@@ -87,6 +87,11 @@ DataLoss looked_at(const Window& total, std::uint32_t netns, const std::string& 
         loss.sent += row.segs_out;
         loss.again += row.retransmits - std::min(row.retransmits, row.spurious);
     }
+    // what young connections sent again has their SYNs in it
+    for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
+        if (again.type == ABI_RETRANSMIT_SYN && again.flow.netns == netns &&
+            address(again.flow, false) == peer)
+            loss.again -= std::min<std::uint64_t>(loss.again, again.segs);
     return loss;
 }
 
