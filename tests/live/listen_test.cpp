@@ -186,8 +186,9 @@ TEST_CASE("a SYN flood without cookies shuts clients out", "[listen_test]") {
     check_flood(0);
 }
 
-TEST_CASE("thousands of short connections and a busy queue overflow nothing, and are counted exactly",
-          "[listen_test]") {
+TEST_CASE(
+    "thousands of short connections and a busy queue overflow nothing, and are counted exactly",
+    "[listen_test]") {
     constexpr std::size_t kCount = 3000;
     const WiredNs ns;
     const SaveFile save;

@@ -82,10 +82,9 @@ bool told_by_waiting(const std::vector<QueueWait>& waits, const DeviceKey& devic
                      const Overflow& overflow) {
     const auto& protocols = overflow.drops.protocols;
     const bool only_tcp = protocols.size() == 1 && protocols.contains("tcp");
-    const double most = only_tcp ? threshold::kQueueDropShareTcp.value
-                                 : threshold::kQueueDropShareManaged.value;
-    return overflow.share() < most &&
-           std::ranges::any_of(waits, [&](const QueueWait& wait) {
+    const double most =
+        only_tcp ? threshold::kQueueDropShareTcp.value : threshold::kQueueDropShareManaged.value;
+    return overflow.share() < most && std::ranges::any_of(waits, [&](const QueueWait& wait) {
                return DeviceKey(wait.queue.netns, wait.queue.ifindex) == device &&
                       wait.quantile_ns(0.5) >= threshold::kQueueHurtNs;
            });

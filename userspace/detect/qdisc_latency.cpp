@@ -74,9 +74,6 @@ Severity severity_of(const QueueUsers& users, std::uint64_t median_ns) {
     const bool long_wait = median_ns >= threshold::kQueueHurtNs;
     if (others && long_wait)
         return Severity::kCritical;
-    // who waits only behind himself fills the queue that his rate needs
-    if (const QueueUser* hog = users.hog(); !others && hog && hog->party.owner.tgid)
-        return Severity::kInfo;
     return others || long_wait ? Severity::kWarning : Severity::kInfo;
 }
 
