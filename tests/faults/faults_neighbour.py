@@ -61,13 +61,15 @@ def split_brain(w):
 
 
 def ask_everybody(network, count):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        for _ in actors.ticks(1):
-            for number in range(count):
-                try:
-                    sock.sendto(b"?", (str(network + number), 9))
-                except OSError:
-                    pass
+    """What waits for an answer fills a socket's send buffer: hence many sockets."""
+    each = 100
+    socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) for _ in range(count // each)]
+    for _ in actors.ticks(1):
+        for number in range(count):
+            try:
+                socks[number // each].sendto(b"?", (str(network + number), 9))
+            except OSError:
+                pass
 
 
 @fault("neigh-table-full", also=("neigh-failure",), v6=False, heavy=True)
