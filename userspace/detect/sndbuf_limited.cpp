@@ -15,14 +15,27 @@ namespace culprit {
 
 namespace {
 
+/// The kernel's own word, which it has of senders that wait in send(): the process has more to say,
+/// the windows have room, the buffer has not.
+bool waits_for_room(const FlowFacts& flow) {
+    return flow.sum.sndbuf_locked &&
+           double(flow.sum.sndbuf_limited_ns) >= threshold::kSndbufShare * flow.active_ns();
+}
+
+/// Of senders that do not wait there: all that the buffer holds is on its way.
+bool is_all_in_flight(const FlowFacts& flow) {
+    const double in_flight = flow.while_sending(flow.sum.in_flight);
+    const double not_sent = flow.while_sending(flow.sum.not_sent);
+    return in_flight + not_sent >= threshold::kPayloadShare * flow.while_sending(flow.sum.sndbuf) &&
+           not_sent <= in_flight / 2;
+}
+
 bool is_full(const FlowFacts& flow) {
     using namespace threshold;
     const double in_flight = flow.while_sending(flow.sum.in_flight);
-    const double not_sent = flow.while_sending(flow.sum.not_sent);
-    const double buffer = flow.while_sending(flow.sum.sndbuf);
     return flow.active_ns() >= kSendingSeconds * 1e9 && flow.min_rtt_us() >= kBdpRttUs &&
            double(flow.sum.sending) >= kLimitedShare * double(flow.sum.looks) &&
-           in_flight + not_sent >= kPayloadShare * buffer && not_sent <= in_flight / 2 &&
+           (waits_for_room(flow) || is_all_in_flight(flow)) &&
            flow.while_sending(flow.sum.cwnd) >= kRoomToGrow * in_flight &&
            flow.while_sending(flow.sum.snd_wnd) >= kRoomToGrow * in_flight;
 }
