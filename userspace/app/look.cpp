@@ -66,7 +66,7 @@ struct Look {
             receiver_total& receiver = receivers[i];
             if (i < kAskedMax)
                 if (const auto task = read_task_state(receiver.owner.tgid, receiver.owner.start_ns))
-                    receiver.stopped = task->state == 'T' || task->state == 't';
+                    receiver.stopped = task->state == 'T'; // not 't': somebody traces it
             into.fold(bytes_of(receiver));
         }
     }

@@ -66,17 +66,20 @@ void add_unread(Throttled& one, const Window& total) {
 }
 
 void add_answers(Throttled& one, const Window& total) {
-    std::uint64_t answers = 0, answer_ns = 0, longest = 0;
+    constexpr std::uint64_t kLooks = 3; // a single late answer is one client's, or a long poll
+    std::uint64_t answers = 0, answer_ns = 0, longest = 0, waiting = 0;
     for (const auto& [row, info] : total.rows<flow_total>(ABI_FLOW_TOTAL)) {
         if (row.role != ABI_ROLE_SERVER || !same_process(row.owner, one.sum.owner))
             continue;
         one.netns = row.flow.netns;
         answers += row.answers;
         answer_ns += row.answer_ns;
+        waiting += row.waiting;
         longest = std::max<std::uint64_t>({longest, row.answer_max_ns, row.waiting_max_ns});
     }
     const std::uint64_t mean = answers ? answer_ns / answers : 0;
-    if (mean >= threshold::kThrottledAnswerNs || longest >= 2 * threshold::kThrottledAnswerNs)
+    if (mean >= threshold::kThrottledAnswerNs ||
+        (waiting >= kLooks && longest >= 2 * threshold::kThrottledAnswerNs))
         one.waits.push_back({fmt::format("it answers its clients after {} on average, {} at most",
                                          duration(mean), duration(longest)),
                              double(mean) / 1e9, "seconds", "flow_total"});

@@ -236,7 +236,7 @@ void Drops::add_suffering(const Window& total) {
     }
     for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT))
         if (attempt.result != ABI_RESULT_OK && attempt.error != ECONNREFUSED &&
-            !changed_its_mind(attempt))
+            !changed_its_mind(attempt, info))
             if (DropFacts* facts = facts_of(drops.of_destination(attempt.flow))) {
                 facts->conversations += info.count;
                 facts->syn_conversations += info.count;

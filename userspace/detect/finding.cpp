@@ -128,9 +128,9 @@ bool is_to_many(const abi_flow& flow) {
     return (flow.remote[0] & 0xf0) == 0xe0 || flow.remote[0] == 0xff;
 }
 
-bool changed_its_mind(const connect_event& attempt) {
-    return attempt.result == ABI_RESULT_ABANDONED && !attempt.syn_retransmits &&
-           attempt.latency_ns < threshold::kPatienceNs;
+bool changed_its_mind(const connect_event& attempts, const RowInfo& info) {
+    return attempts.result == ABI_RESULT_ABANDONED && !attempts.syn_retransmits &&
+           attempts.latency_ns < threshold::kPatienceNs * std::max<std::uint64_t>(info.count, 1);
 }
 
 bool is_from_stranger(const drop_event& packet) {

@@ -39,7 +39,7 @@ Seen look_at(const Window& total) {
     Seen seen;
     for (const auto& [row, info] : total.rows<connect_event>(ABI_CONNECT)) {
         seen.attempts += info.count;
-        if (row.result != ABI_RESULT_OK && !changed_its_mind(row))
+        if (row.result != ABI_RESULT_OK && !changed_its_mind(row, info))
             seen.failed += info.count;
         seen.note(row.flow, row.owner);
     }

@@ -19,7 +19,8 @@ bool is_fault(const FlowFacts& flow) {
     using namespace threshold;
     return flow.sum.nagle_wait >= kNagleLooksMin &&
            double(flow.sum.nagle_wait) >= kNagleShare * double(flow.sum.looks) &&
-           flow.sum.bytes_received >= kNagleAnswered && flow.min_rtt_us() < kNagleRttUs;
+           flow.sum.bytes_received >= kNagleAnswered * flow.sum.nagle_wait &&
+           flow.min_rtt_us() < kNagleRttUs;
 }
 
 Finding describe(const FlowFacts& flow, const TcpFlows& flows, const Window& total) {

@@ -44,7 +44,7 @@ struct Story {
 Story story_of(const Window& total) {
     Story story;
     for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT)) {
-        if (attempt.result == ABI_RESULT_OK || changed_its_mind(attempt))
+        if (attempt.result == ABI_RESULT_OK || changed_its_mind(attempt, info))
             continue;
         Asked& asked = story.attempts[destination(attempt.flow)];
         const bool refused = attempt.result == ABI_RESULT_ERROR && is_refusal(attempt.error);
