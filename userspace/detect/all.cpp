@@ -274,19 +274,7 @@ bool excuses(const Finding& cause, const Finding& symptom) {
            });
 }
 
-/// What a process is to blame for hurts as much as what comes of it.
-void take_over_severity(std::vector<Finding>& all, const Links& links) {
-    for (Finding& cause : all)
-        for (const Finding& symptom : all)
-            for (const Explained& pair : kExplained)
-                if (pair.same == Same::kCulprit && pair.cause == cause.id &&
-                    pair.symptom == symptom.id && cause.severity >= Severity::kWarning &&
-                    have_in_common(pair.same, cause, symptom, links))
-                    cause.severity = std::max(cause.severity, symptom.severity);
-}
-
 void leave_out_explained(std::vector<Finding>& all, const Links& links) {
-    take_over_severity(all, links);
     const std::vector<Finding> causes = all;
     std::erase_if(all, [&](const Finding& symptom) {
         return std::ranges::any_of(causes, [&](const Finding& cause) {

@@ -42,7 +42,8 @@ flow_look newborn(const flow_look& look) {
     born.state = TCP_ESTABLISHED;
     born.when_ns = born.since_ns = look.since_ns;
     // its SYN; a restored socket (TCP_REPAIR) never sent one
-    born.bytes_sent = look.role == ABI_ROLE_CLIENT ? std::min<std::uint64_t>(1, look.bytes_sent) : 0;
+    born.bytes_sent =
+        look.role == ABI_ROLE_CLIENT ? std::min<std::uint64_t>(1, look.bytes_sent) : 0;
     return born;
 }
 
