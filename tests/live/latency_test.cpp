@@ -111,21 +111,6 @@ Child splitter(const Side& side, const std::string& to, std::uint16_t port, int 
     });
 }
 
-Json verdict_of(Culprit& culprit) {
-    culprit.wait();
-    return Json::parse(culprit.out());
-}
-
-void check_silent(const Json& verdict, const TwoNs& ns) {
-    for (const Json& finding : verdict["findings"]) {
-        const auto netns = finding["where"]["netns"];
-        if (netns == ns.a.inum() || netns == ns.b.inum()) {
-            INFO(finding.dump(1));
-            CHECK(finding["severity"] == "info");
-        }
-    }
-}
-
 Json slow_server(bool keeps) {
     const WiredNs ns;
     const Answerer slow(ns.b, "ct-slow", 400);

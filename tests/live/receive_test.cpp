@@ -61,11 +61,6 @@ Child sender(const Side& side, const std::string& to, std::uint16_t port, std::s
         pause_us);
 }
 
-Json verdict_of(Culprit& culprit) {
-    culprit.wait();
-    return Json::parse(culprit.out());
-}
-
 std::optional<Json> in(const Json& verdict, const std::string& id, const Side& side) {
     return find_finding(verdict, id, about(side.inum()));
 }

@@ -60,21 +60,6 @@ Child pusher(const Side& side, const std::string& to, std::uint16_t port, int sn
     });
 }
 
-Json verdict_of(Culprit& culprit) {
-    culprit.wait();
-    return Json::parse(culprit.out());
-}
-
-void check_silent(const Json& verdict, const TwoNs& ns) {
-    for (const Json& finding : verdict["findings"]) {
-        const auto netns = finding["where"]["netns"];
-        if (netns == ns.a.inum() || netns == ns.b.inum()) {
-            INFO(finding.dump(1));
-            CHECK(finding["severity"] == "info");
-        }
-    }
-}
-
 } // namespace
 
 TEST_CASE("a server that does not read is named once, its client waits", "[tcp_limits_test]") {

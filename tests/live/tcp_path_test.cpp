@@ -35,11 +35,6 @@ Child steady(const Side& side, const std::string& to, std::uint16_t port) {
     });
 }
 
-Json verdict_of(Culprit& culprit) {
-    culprit.wait();
-    return Json::parse(culprit.out());
-}
-
 } // namespace
 
 TEST_CASE("a path that reorders is told from one that loses", "[tcp_path_test]") {
