@@ -57,6 +57,7 @@ enum bpf_func_id___young {
 	BPF_FUNC_get_current_task_btf___young = 158,
 	BPF_FUNC_sock_from_file___young = 162,
 	BPF_FUNC_task_pt_regs___young = 175,
+	BPF_FUNC_user_ringbuf_drain___young = 209,
 };
 
 #endif

@@ -171,6 +171,7 @@ struct sock {
 	int sk_rcvbuf;
 	int sk_sndbuf;
 	int sk_wmem_queued;
+	u8 sk_userlocks;
 	refcount_t sk_wmem_alloc;
 	struct timer_list sk_timer;
 	u32 sk_ack_backlog;
@@ -196,6 +197,10 @@ struct inet_connection_sock {
 	__u8 icsk_pending;
 	__u8 icsk_backoff;
 	__u8 icsk_probes_out;
+	struct {
+		__u32 lrcvtime;
+		__u16 rcv_mss;
+	} icsk_ack;
 };
 
 struct minmax_sample {
@@ -210,20 +215,39 @@ struct minmax {
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	u32 rcv_nxt;
+	u32 rcv_wup;
+	u32 rcv_wnd;
 	u32 copied_seq;
 	u32 write_seq;
+	u32 snd_nxt;
 	u32 snd_una;
+	u32 snd_sml;
+	u32 snd_wl1;
+	u32 snd_wnd;
+	u32 packets_out;
 	u32 mss_cache;
 	u32 rcv_tstamp;
+	u32 lsndtime;
+	u32 app_limited;
+	u8 nonagle : 4;
+	u8 chrono_type;
+	u32 chrono_start;
+	u32 chrono_stat[3];
 	u64 bytes_acked;
 	u64 bytes_received;
 	u32 segs_in;
 	u32 segs_out;
+	u32 data_segs_in;
+	u32 data_segs_out;
 	u32 srtt_us;
+	u32 mdev_us;
 	u32 snd_cwnd;
 	u32 delivered;
 	u32 sacked_out;
 	u32 total_retrans;
+	u32 dsack_dups;
+	u32 reord_seen;
+	u32 rcv_ooopack;
 	struct minmax rtt_min;
 };
 

@@ -41,7 +41,7 @@ struct abi_config {
 	__u32 args[ABI_HOOKS_MAX]; /* how many arguments each hook of the signal has here, 0: the
 				      hook is absent */
 	__u32 samples; /* drop: samples per key, CPU and interval; 0 = no limit */
-	__u32 sample_mask; /* qdisc: one packet in (mask + 1) is timed */
+	__u32 turns; /* qdisc: about so many packets of each CPU and interval are timed */
 	__u32 tick_ns; /* length of a jiffy */
 	__u8 holders; /* 1: no hook is attached; who holds a socket now, UDP too, is all there is to
 			 know */

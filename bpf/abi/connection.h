@@ -61,6 +61,12 @@ struct close_event {
 	__u64 segs_out; /* retransmitted ones included */
 	__u64 segs_in;
 	__u64 retransmits; /* segments sent again */
+	__u64 answers; /* 1: the next is known: all that answers is a few segments, none was sent
+			  again, and it came within ANSWER_MAX_NS. Else 0 */
+	__u64 answer_ns; /* server: last byte received to last byte sent; client: last byte sent to
+			    last byte received. The only answer's time, unless the connection was
+			    kept for more. Resolution: a tick of the kernel */
+	__u64 answered_late; /* 1: that was ANSWER_LATE_NS or more */
 	__u32 srtt_us; /* smoothed round trip at the end; 0 when never measured */
 	__u32 min_rtt_us; /* smallest of the last minutes; 0 when never measured */
 	__u32 last_state; /* TCP state before CLOSE */
@@ -72,7 +78,11 @@ struct close_event {
 	__u16 service_port; /* the server's port: local for a server, remote for a client */
 	__u16 pad;
 };
-ABI_SIZE(struct close_event, 216);
+ABI_SIZE(struct close_event, 240);
+
+#define ANSWER_SEGS 10
+#define ANSWER_MAX_NS 3000000000ULL /* later ones are rather a goodbye to an idle peer */
+#define ANSWER_LATE_NS 200000000ULL
 
 /* owners map: struct sock pointer -> this. See bpf/lib/owner.bpf.h. */
 struct abi_socket {

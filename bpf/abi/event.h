@@ -42,6 +42,7 @@ enum abi_kind {
 	ABI_FLOW_TOTAL = 32,
 	ABI_DNS = 33,
 	ABI_DNS_TOTAL = 34,
+	ABI_CGROUP_TOTAL = 35,
 	ABI_KIND_LIMIT = 64, /* size of the ledger; kinds stay below */
 };
 

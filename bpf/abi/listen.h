@@ -92,7 +92,7 @@ struct listen_total {
 	__u64 established; /* connections that came into the accept queue */
 	__u64 accepted; /* taken out of it by accept() */
 	__u64 synack_retransmits;
-	/* of the owner, read only while the listener drops or is full */
+	/* of the owner, read while connections wait, and now and then while they come */
 	__u64 owner_looks;
 	__u64 owner_stopped; /* of them with a stopped process */
 	__u64 owner_running; /* of them with its main thread on a CPU or ready for it */

@@ -85,6 +85,10 @@
 /* include/net/flow.h */
 #define LOOPBACK_IFINDEX 1
 
+/* include/net/sock.h */
+#define SOCK_SNDBUF_LOCK 1
+#define SOCK_RCVBUF_LOCK 2
+
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
 

@@ -8,6 +8,7 @@
 
 #include "connection.h"
 #include "consts.bpf.h"
+#include "emit.bpf.h"
 
 /* sk_err is set before the state changes when the peer or a timer ended it (net/ipv4/tcp_input.c:
  * tcp_reset(), tcp_timer.c: tcp_write_err()), and still 0 when this host aborts (tcp.c:
@@ -53,6 +54,47 @@ static __always_inline void close_times(struct close_event *event, const struct 
 	if (known->established_ns)
 		event->established_ns = end - known->established_ns;
 	event->closing_ns = known->closing_ns ? now - known->closing_ns : 0;
+}
+
+/* One question and one answer, as far as the times of the last data each way can tell. Needs the
+ * counts and the role. */
+static __always_inline void close_answer(struct close_event *event, const struct tcp_sock *tp)
+{
+	bool server = event->role == ABI_ROLE_SERVER;
+	__u32 received = tp->inet_conn.icsk_ack.lrcvtime, sent = tp->lsndtime;
+	__u64 answer = server ? event->bytes_sent : event->bytes_received;
+	__s32 ticks = server ? sent - received : received - sent;
+	__u64 ns = (__u64)(__u32)ticks * config.tick_ns;
+
+	if (event->role == ABI_ROLE_UNKNOWN || event->bytes_sent <= 2 ||
+	    event->bytes_received <= 1 || event->retransmits || ticks < 0 || ns > ANSWER_MAX_NS ||
+	    answer > ANSWER_SEGS * (__u64)tp->mss_cache)
+		return;
+	event->answers = 1;
+	event->answer_ns = ns;
+	event->answered_late = ns >= ANSWER_LATE_NS;
+}
+
+static __always_inline void close_from_tcp(struct close_event *event, const struct sock *sk,
+					   const struct tcp_sock *tp, int oldstate)
+{
+	event->bytes_sent = tp->bytes_acked;
+	event->bytes_received = tp->bytes_received;
+	event->had_data = moved_data(event);
+	event->service_port = service_port(event);
+	event->segs_out = tp->segs_out;
+	event->segs_in = tp->segs_in;
+	event->retransmits = tp->total_retrans;
+	close_answer(event, tp);
+	event->srtt_us = tp->srtt_us >> 3;
+	event->min_rtt_us = tp->rtt_min.s[0].v == ~0U ? 0 : tp->rtt_min.s[0].v;
+	event->last_state = oldstate;
+	event->error = sk->sk_err;
+	event->ending = ending_of(oldstate, sk->sk_err);
+	if (!event->closer && event->ending == ABI_ENDING_RESET_SENT)
+		event->closer = ABI_CLOSER_LOCAL;
+	if (!event->closer && event->ending == ABI_ENDING_RESET_RECEIVED)
+		event->closer = ABI_CLOSER_REMOTE;
 }
 
 #endif

@@ -51,11 +51,18 @@ static __always_inline bool owner_matches(const struct abi_owner *owner)
 	return true;
 }
 
-/* Both, for records that have a flow and an owner. A miss is counted in the ledger. */
+/* Both, for records that have a flow and an owner. */
+static __always_inline bool filter_matches(const struct abi_flow *flow,
+					   const struct abi_owner *owner)
+{
+	return !config.filters || (flow_matches(flow) && owner_matches(owner));
+}
+
+/* The same; a miss is counted in the ledger. */
 static __always_inline bool record_matches(struct abi_ledger *ledger, const struct abi_flow *flow,
 					   const struct abi_owner *owner)
 {
-	if (!config.filters || (flow_matches(flow) && owner_matches(owner)))
+	if (filter_matches(flow, owner))
 		return true;
 	count_one(&ledger->filtered);
 	return false;

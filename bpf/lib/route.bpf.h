@@ -152,7 +152,8 @@ static __always_inline void decide(struct route_event *event, const struct looku
 		return;
 	same = here->lookup == lookup->at && same_addr(here->event.flow.remote, event->flow.remote);
 	if (lookup->error == -EAGAIN && !lookup->last) {
-		if (!lookup->rules)
+		/* what waits here may be told by userspace, which does not filter */
+		if (!lookup->rules || !filter_matches(&event->flow, &event->owner))
 			return;
 		if (same && here->first_table != event->table) {
 			here->event.table = event->table;

@@ -96,43 +96,37 @@ static __always_inline void closing(struct abi_socket *known, __u8 closer)
 	}
 }
 
+/* The record is filled in the ring: the stack has no room for it beside that of connect(). */
 static __always_inline void closed(const struct sock *sk, const struct abi_socket *known, __u64 now,
 				   int oldstate, const struct place *at)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_CLOSE);
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
-	struct close_event event = {};
+	struct close_event *event;
+	struct abi_owner owner = {};
+	struct abi_flow flow = {};
 
 	if (!ledger || !tp || !wanted(ABI_CLOSE))
 		return;
 	count_one(&ledger->seen);
-	flow_from_tcp_at(&event.flow, tp, at->netns);
+	flow_from_tcp_at(&flow, tp, at->netns);
 	if (known)
-		event.owner = known->owner;
+		owner = known->owner;
 	else
-		inherit(&event.owner, event.flow.netns, event.flow.local_port);
-	event.owner.cgroup_id = at->cgroup_id;
-	if (!record_matches(ledger, &event.flow, &event.owner))
+		inherit(&owner, flow.netns, flow.local_port);
+	owner.cgroup_id = at->cgroup_id;
+	if (!record_matches(ledger, &flow, &owner))
 		return;
+	event = record_begin(ledger, ABI_CLOSE, now, sizeof(*event));
+	if (!event)
+		return;
+	__builtin_memset(&event->flow, 0, sizeof(*event) - sizeof(event->head));
+	event->flow = flow;
+	event->owner = owner;
 	if (known)
-		close_times(&event, known, now);
-	event.bytes_sent = tp->bytes_acked;
-	event.bytes_received = tp->bytes_received;
-	event.had_data = moved_data(&event);
-	event.service_port = service_port(&event);
-	event.segs_out = tp->segs_out;
-	event.segs_in = tp->segs_in;
-	event.retransmits = tp->total_retrans;
-	event.srtt_us = tp->srtt_us >> 3;
-	event.min_rtt_us = tp->rtt_min.s[0].v == ~0U ? 0 : tp->rtt_min.s[0].v;
-	event.last_state = oldstate;
-	event.error = sk->sk_err;
-	event.ending = ending_of(oldstate, sk->sk_err);
-	if (!event.closer && event.ending == ABI_ENDING_RESET_SENT)
-		event.closer = ABI_CLOSER_LOCAL;
-	if (!event.closer && event.ending == ABI_ENDING_RESET_RECEIVED)
-		event.closer = ABI_CLOSER_REMOTE;
-	record_put(ledger, &event.head, ABI_CLOSE, sizeof(event));
+		close_times(event, known, now);
+	close_from_tcp(event, sk, tp, oldstate);
+	record_send(event, sizeof(*event));
 }
 
 static __always_inline void gone(const struct sock *sk, const struct abi_socket *known,

@@ -26,15 +26,14 @@ struct {
 	__type(value, struct drop_value);
 } drops SEC(".maps");
 
-static __always_inline struct drop_value *total_of(struct abi_ledger *ledger,
-						   const struct drop_key *key)
+/* The first drop of its kind on this CPU. A function of its own, as all that is rare: what it
+ * clears costs the others nothing. */
+static __noinline struct drop_value *total_new(struct abi_ledger *ledger,
+					       const struct drop_key *key)
 {
-	struct drop_value *value = bpf_map_lookup_elem(&drops, key);
-	struct drop_value fresh = {};
+	struct drop_value *value, fresh = {};
 	struct drop_key other = {};
 
-	if (value)
-		return value;
 	/* another CPU may have been faster: only a key that is not there afterwards was refused */
 	bpf_map_update_elem(&drops, key, &fresh, BPF_NOEXIST);
 	value = bpf_map_lookup_elem(&drops, key);
@@ -55,7 +54,10 @@ static __always_inline bool may_sample(struct drop_value *value)
 		value->interval = interval;
 		value->samples = 0;
 	}
-	return value->samples++ < config.samples;
+	if (value->samples >= config.samples)
+		return false;
+	value->samples++;
+	return true;
 }
 
 static __always_inline __u8 protocol_of(const struct sk_buff *skb)
@@ -116,20 +118,14 @@ struct dropped {
 	struct sock *sk;
 };
 
-static __always_inline void sample(void *ctx, struct abi_ledger *ledger,
-				   const struct dropped *dropped, const struct drop_key *key,
-				   struct drop_value *value)
+static __noinline int sample(void *ctx, struct abi_ledger *ledger, const struct dropped *dropped,
+			     const struct drop_key *key, struct drop_value *value)
 {
 	const struct sk_buff *skb = dropped->skb;
 	struct sock *sk = dropped->sk;
 	struct drop_event event = {};
 	struct packet packet = {};
 
-	/* without a filter the limit comes first: a storm must not pay for records nobody gets */
-	if (!config.filters && !may_sample(value)) {
-		count_one(&ledger->limited);
-		return;
-	}
 	event.flow.netns = key->netns;
 	event.flow.ifindex = key->ifindex;
 	if (!sk && !key->ifindex && key->netns)
@@ -138,10 +134,10 @@ static __always_inline void sample(void *ctx, struct abi_ledger *ledger,
 		owner_from_packet_sock(&event.owner, sk, true);
 	flow_from_skb(&event.flow, &packet, skb);
 	if (!record_matches(ledger, &event.flow, &event.owner))
-		return;
+		return 0;
 	if (config.filters && !may_sample(value)) {
 		count_one(&ledger->limited);
-		return;
+		return 0;
 	}
 	event.location = key->location;
 	event.reason = key->reason;
@@ -160,6 +156,7 @@ static __always_inline void sample(void *ctx, struct abi_ledger *ledger,
 		count_one(&ledger->limited);
 	if (wanted(ABI_DROP_STACK))
 		send_stack(ctx, &event);
+	return 0;
 }
 
 /* net/core/skbuff.c: kfree_skb_reason(), sk_skb_reason_drop(). Arguments grew: reason in 5.17
@@ -175,7 +172,7 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 
 	if (!ledger)
 		return 0;
-	count_one(&ledger->seen);
+	add_alone(&ledger->seen, 1);
 	if (config.args[HOOK_KFREE] > 2)
 		key.reason = (__u32)ctx[2];
 	if (config.args[HOOK_KFREE] > 3 && ctx[3])
@@ -190,14 +187,17 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 		return 0;
 	}
 	key.ethertype = bpf_ntohs(skb->protocol);
-	value = total_of(ledger, &key);
+	value = bpf_map_lookup_elem(&drops, &key);
+	if (!value)
+		value = total_new(ledger, &key);
 	if (!value)
 		return 0;
-	count_one(&value->packets);
-	__sync_fetch_and_add(&value->bytes, skb->len);
-	if (wanted(ABI_DROP) || wanted(ABI_DROP_STACK))
+	add_alone(&value->packets, 1);
+	add_alone(&value->bytes, skb->len);
+	/* without a filter the limit comes first: a storm must not pay for records nobody gets */
+	if ((wanted(ABI_DROP) || wanted(ABI_DROP_STACK)) && (config.filters || may_sample(value)))
 		sample(ctx, ledger, &dropped, &key, value);
 	else
-		count_one(&ledger->limited);
+		add_alone(&ledger->limited, 1);
 	return 0;
 }

@@ -67,20 +67,15 @@ static __always_inline void send(struct abi_ledger *ledger, const struct nic_key
 	record_put(ledger, &event.head, ABI_NIC, sizeof(event));
 }
 
-/* rc is NETDEV_TX_OK (0) nearly always: that path does nothing. The packet may be freed already, so
- * nothing of it is read. NETDEV_TX_BUSY is 0x10. */
-SEC("?tp_btf/net_dev_xmit")
-int BPF_PROG(nic_xmit, struct sk_buff *skb, int rc, struct net_device *dev, unsigned int len)
+/* A function of its own, as all that is rare: what it saves and clears costs the hook nothing. */
+static __noinline int not_taken(struct net_device *dev, int rc, __u32 bytes)
 {
-	struct abi_ledger *ledger;
+	struct abi_ledger *ledger = ledger_of(ABI_NIC);
 	struct nic_key key = {};
 	struct nic_value *value;
 	__u64 interval;
-	bool busy;
+	bool busy = rc == 0x10;
 
-	if (rc == 0 || !dev)
-		return 0;
-	ledger = ledger_of(ABI_NIC);
 	if (!ledger)
 		return 0;
 	count_one(&ledger->seen);
@@ -90,15 +85,22 @@ int BPF_PROG(nic_xmit, struct sk_buff *skb, int rc, struct net_device *dev, unsi
 		return 0;
 	}
 	interval = rate_interval();
-	busy = rc == 0x10;
 	count_one(busy ? &value->busy : &value->refused);
 	if (!wanted(ABI_NIC) || value->interval == interval) {
 		count_one(&ledger->limited);
 		return 0;
 	}
 	value->interval = interval;
-	send(ledger, &key, busy ? ABI_NIC_BUSY : ABI_NIC_REFUSED, 0, rc, len);
+	send(ledger, &key, busy ? ABI_NIC_BUSY : ABI_NIC_REFUSED, 0, rc, bytes);
 	return 0;
+}
+
+/* rc is NETDEV_TX_OK (0) nearly always: that path does nothing. The packet may be freed already, so
+ * nothing of it is read. NETDEV_TX_BUSY is 0x10. */
+SEC("?tp_btf/net_dev_xmit")
+int BPF_PROG(nic_xmit, struct sk_buff *skb, int rc, struct net_device *dev, unsigned int len)
+{
+	return rc ? not_taken(dev, rc, len) : 0;
 }
 
 /* net/sched/sch_generic.c: dev_watchdog(). */
@@ -145,27 +147,25 @@ int BPF_PROG(nic_xdp, const struct net_device *dev, const struct bpf_prog *xdp, 
 
 /* A poll that used its whole budget had more to do: the CPU does not keep up with that device for
  * the moment. */
+static __noinline int full_poll(struct net_device *dev)
+{
+	struct nic_key key = {};
+	struct nic_value *value = dev ? device_of(dev, &key) : NULL;
+
+	if (value)
+		count_one(&value->polls_full);
+	return 0;
+}
+
 SEC("?tp_btf/napi_poll")
 int BPF_PROG(nic_poll, struct napi_struct *napi, int work, int budget)
 {
-	struct nic_key key = {};
-	struct nic_value *value;
-	struct nic_polls *all;
-	struct net_device *dev;
 	__u32 zero = 0;
+	struct nic_polls *all = bpf_map_lookup_elem(&polls, &zero);
 
-	all = bpf_map_lookup_elem(&polls, &zero);
 	if (!all)
 		return 0;
 	all->polls++;
 	all->packets += work;
-	if (work < budget)
-		return 0;
-	dev = napi->dev;
-	if (!dev)
-		return 0;
-	value = device_of(dev, &key);
-	if (value)
-		count_one(&value->polls_full);
-	return 0;
+	return work < budget ? 0 : full_poll(napi->dev);
 }

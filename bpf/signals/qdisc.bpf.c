@@ -5,6 +5,7 @@
 #include "datagram.bpf.h"
 #include "filter.bpf.h"
 #include "share.bpf.h"
+#include "turn.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -12,8 +13,8 @@ char LICENSE[] SEC("license") = "GPL";
 #define STAMPS 1024 /* power of two */
 
 /* (netns, device, handle, parent) -> sampled facts. Inserted at dequeue, never deleted. Full: the
- * queue is not reported, counted in map_full. Shared by the CPUs, atomic adds: only one packet in
- * (sample_mask + 1) comes here. */
+ * queue is not reported, counted in map_full. Shared by the CPUs, atomic adds: few packets come
+ * here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, QUEUES_MAX);
@@ -29,24 +30,6 @@ struct {
 	__type(value, struct qdisc_value);
 } blank SEC(".maps");
 
-/* Which packet of this CPU is timed, and which is counted in the shares. Never full. */
-enum {
-	TURN_ENQUEUE = 0,
-	TURN_DEQUEUE = 1,
-	TURNS = 2
-};
-struct turn {
-	__u64 interval;
-	__u32 packets; /* seen in this interval */
-	__u32 mask; /* one in (mask + 1) of this interval has its turn */
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, TURNS);
-	__type(key, __u32);
-	__type(value, struct turn);
-} turns SEC(".maps");
-
 /* Packets under way, direct mapped by address. A slot overwritten by another packet, or never
  * looked at again (only the first packet of a bulk dequeue passes the hook), is a sample not taken;
  * the next enqueue at that address clears it. */
@@ -58,36 +41,23 @@ struct stamp {
 };
 static struct stamp stamps[STAMPS];
 
-static __always_inline struct stamp *stamp_of(const struct sk_buff *skb)
+/* Slots with a stamp in them: all that most packets look at. */
+static __u8 stamped[STAMPS];
+
+static __always_inline __u32 stamp_of(const struct sk_buff *skb)
 {
 	__u64 address = (__u64)skb;
 
-	return &stamps[((address >> 8) ^ (address >> 18)) & (STAMPS - 1)];
+	return ((address >> 8) ^ (address >> 18)) & (STAMPS - 1);
 }
 
-/* A slow link has few packets, and of a process with little traffic each one counts: the fewer
- * there were in the last interval, the more of this one have their turn. */
-static __always_inline __u32 mask_after(__u32 packets)
+/* When the packet was enqueued, 0 when it was not timed. */
+static __always_inline __u64 stamp_take(__u32 at, const struct sk_buff *skb)
 {
-	if (packets < 64)
+	if (stamps[at].skb != (__u64)skb)
 		return 0;
-	return packets < 512 ? config.sample_mask & 7 : config.sample_mask;
-}
-
-/* How many packets this one stands for; 0: it is not its turn. */
-static __always_inline __u32 turn_of(__u32 which)
-{
-	struct turn *turn = bpf_map_lookup_elem(&turns, &which);
-	__u64 interval = rate_interval();
-
-	if (!turn)
-		return 0;
-	if (turn->interval != interval) {
-		turn->mask = mask_after(turn->packets);
-		turn->packets = 0;
-		turn->interval = interval;
-	}
-	return turn->packets++ & turn->mask ? 0 : turn->mask + 1;
+	stamped[at] = 0;
+	return stamps[at].bytes == skb->len ? stamps[at].when_ns : 0;
 }
 
 /* Fires after a successful enqueue to a root qdisc (net/core/dev.c: dev_qdisc_enqueue()); not when
@@ -96,15 +66,16 @@ SEC("?tp_btf/qdisc_enqueue")
 int BPF_PROG(qdisc_enqueued, struct Qdisc *qdisc, const struct netdev_queue *txq,
 	     struct sk_buff *skb)
 {
-	struct stamp *stamp = stamp_of(skb);
+	__u32 at = stamp_of(skb);
 
-	if (stamp->skb == (__u64)skb)
-		stamp->skb = 0;
+	if (stamped[at] && stamps[at].skb == (__u64)skb)
+		stamped[at] = 0;
 	if (!turn_of(TURN_ENQUEUE))
 		return 0;
-	stamp->when_ns = bpf_ktime_get_boot_ns();
-	stamp->bytes = skb->len;
-	stamp->skb = (__u64)skb;
+	stamps[at].when_ns = bpf_ktime_get_boot_ns();
+	stamps[at].bytes = skb->len;
+	stamps[at].skb = (__u64)skb;
+	stamped[at] = 1;
 	return 0;
 }
 
@@ -185,8 +156,8 @@ static __always_inline void add_wait(struct qdisc_value *value, const struct Qdi
 }
 
 /* A packet that was timed, stands for others, or both. */
-static __always_inline void look_at(const struct Qdisc *qdisc, const struct netdev_queue *txq,
-				    const struct sk_buff *skb, __u64 since, __u32 stands_for)
+static __noinline int look_at(const struct Qdisc *qdisc, const struct netdev_queue *txq,
+			      const struct sk_buff *skb, __u64 since, __u32 stands_for)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_QDISC);
 	struct net_device *dev = txq->dev;
@@ -201,29 +172,30 @@ static __always_inline void look_at(const struct Qdisc *qdisc, const struct netd
 
 	net = dev ? dev->nd_net.net : NULL;
 	if (!ledger || !net)
-		return;
+		return 0;
 	key.netns = net->ns.inum;
 	key.ifindex = dev->ifindex;
 	if (!place_matches(key.netns, key.ifindex))
-		return;
+		return 0;
 	value = queue_of(ledger, &key, qdisc);
 	if (!value)
-		return;
+		return 0;
 	share(&key, skb, sk, stands_for, sojourn);
 	if (!sojourn)
-		return;
+		return 0;
 	add_wait(value, qdisc, sojourn);
 	if (sojourn < config.slow_ns)
-		return;
+		return 0;
 	count_one(&value->slow);
 	count_one(&ledger->seen);
 	interval = rate_interval();
 	if (!wanted(ABI_QDISC) || value->interval == interval) {
 		count_one(&ledger->limited);
-		return;
+		return 0;
 	}
 	value->interval = interval;
 	send(ledger, skb, sk, &key, value, qdisc, sojourn);
+	return 0;
 }
 
 /* net/sched/sch_generic.c: dequeue_skb(). skb is NULL when the queue had nothing to give. */
@@ -231,19 +203,13 @@ SEC("?tp_btf/qdisc_dequeue")
 int BPF_PROG(qdisc_dequeued, struct Qdisc *qdisc, const struct netdev_queue *txq, int packets,
 	     struct sk_buff *skb)
 {
-	struct stamp *stamp;
-	__u32 stands_for;
-	__u64 since = 0;
+	__u32 at = stamp_of(skb), stands_for;
+	__u64 since;
 
 	if (!skb)
 		return 0;
+	since = stamped[at] ? stamp_take(at, skb) : 0;
 	stands_for = turn_of(TURN_DEQUEUE);
-	stamp = stamp_of(skb);
-	if (stamp->skb == (__u64)skb) {
-		stamp->skb = 0;
-		if (stamp->bytes == skb->len)
-			since = stamp->when_ns;
-	}
 	if (since || stands_for)
 		look_at(qdisc, txq, skb, since, stands_for);
 	return 0;

@@ -29,14 +29,15 @@ static __always_inline __u32 type_of(__u32 tcp_state, __u32 ca_state, __u32 pend
 }
 
 /* rcv_tstamp is in jiffies, 0 before the first ACK. */
-static __always_inline __u64 heard_ns(const struct tcp_sock *tp)
+static __always_inline __u64 heard_ns(const struct tcp_sock *tp, __u64 now)
 {
 	__u32 ago = (__u32)bpf_jiffies64() - tp->rcv_tstamp;
 
-	return tp->rcv_tstamp ? bpf_ktime_get_boot_ns() - (__u64)ago * config.tick_ns : 0;
+	return tp->rcv_tstamp ? now - (__u64)ago * config.tick_ns : 0;
 }
 
-static __always_inline void describe(struct retransmit_event *event, const struct tcp_sock *tp)
+static __always_inline void describe(struct retransmit_event *event, const struct tcp_sock *tp,
+				     __u64 now)
 {
 	event->tcp_state = tp->inet_conn.icsk_inet.sk.__sk_common.skc_state;
 	event->ca_state = BPF_CORE_READ_BITFIELD(&tp->inet_conn, icsk_ca_state);
@@ -47,7 +48,7 @@ static __always_inline void describe(struct retransmit_event *event, const struc
 	event->acked_bytes = tp->bytes_acked;
 	event->acked_segs = tp->delivered;
 	event->sacked_segs = tp->sacked_out;
-	event->heard_ns = heard_ns(tp);
+	event->heard_ns = heard_ns(tp, now);
 	event->mss = tp->mss_cache;
 	event->soft_error = tp->inet_conn.icsk_inet.sk.sk_err_soft;
 	event->srtt_us = tp->srtt_us >> 3;
@@ -65,6 +66,7 @@ int BPF_PROG(retransmit_skb, const struct sock *sk, const struct sk_buff *skb)
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
 	const struct tcp_skb_cb *cb = (const struct tcp_skb_cb *)skb->cb;
 	struct retransmit_event event = {};
+	__u64 now;
 	int err = 0;
 
 	if (!ledger || !tp)
@@ -74,7 +76,8 @@ int BPF_PROG(retransmit_skb, const struct sock *sk, const struct sk_buff *skb)
 		err = (int)ctx[2];
 	flow_from_tcp(&event.flow, tp);
 	owner_from_sock(&event.owner, sk, true);
-	describe(&event, tp);
+	now = bpf_ktime_get_boot_ns();
+	describe(&event, tp, now);
 	event.seq = cb->seq;
 	event.bytes = err ? 0 : cb->end_seq - cb->seq;
 	event.error = err < 0 ? -err : err;
@@ -82,7 +85,7 @@ int BPF_PROG(retransmit_skb, const struct sock *sk, const struct sk_buff *skb)
 	if (!err)
 		event.segs = cb->tcp_gso_segs ? cb->tcp_gso_segs : 1;
 	if (record_matches(ledger, &event.flow, &event.owner))
-		record_put(ledger, &event.head, ABI_RETRANSMIT, sizeof(event));
+		record_put_at(now, ledger, &event.head, ABI_RETRANSMIT, sizeof(event));
 	return 0;
 }
 

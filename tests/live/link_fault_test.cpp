@@ -27,11 +27,6 @@ auto in_either(const TwoNs& ns) {
     };
 }
 
-Json verdict_of(Culprit& culprit) {
-    culprit.wait();
-    return Json::parse(culprit.out());
-}
-
 Child client(const TwoNs& ns, const Server& server, double seconds) {
     return Child(ns.a.path(), "lf-client",
                  [&, seconds](const Tell&) { return ask_for(ns.b.v4, server.port(), seconds); });

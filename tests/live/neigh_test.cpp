@@ -23,11 +23,6 @@ Child seeker(const Side& side, const std::string& host, std::uint16_t port) {
     });
 }
 
-Json verdict_of(Culprit& culprit) {
-    culprit.wait();
-    return Json::parse(culprit.out());
-}
-
 auto of_address(const std::string& host) {
     return [=](const Json& finding) { return finding["where"]["remote"] == host; };
 }

@@ -54,12 +54,6 @@ int talk(const std::string& host, std::uint16_t port) {
     }
 }
 
-Json verdict_of(Culprit& culprit) {
-    culprit.wait();
-    INFO(culprit.err());
-    return Json::parse(culprit.out());
-}
-
 /// Findings of these namespaces that make a verdict unhealthy.
 std::vector<std::string> loud(const Json& verdict, const TwoNs& ns) {
     std::vector<std::string> ids;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Are datagrams that never complete told, with where their fragments come from?
+#include <vector>
+
 #include "support/catch.h"
 #include "support/finding.h"
 #include "support/router.h"
@@ -10,10 +12,11 @@ using namespace culprit::test;
 namespace {
 
 constexpr std::size_t kDatagram = 4000;
+constexpr std::uint16_t kPort = 4444;
 
 void send_large(const std::string& to, int datagrams) {
     for (int i = 0; i < datagrams; i++, pause_ms(30))
-        send_udp(to, 4444, 1, kDatagram);
+        send_udp(to, kPort, 1, kDatagram);
 }
 
 } // namespace
@@ -39,6 +42,15 @@ TEST_CASE("fragments that a filter keeps back are told where the others wait",
 
 TEST_CASE("datagrams in fragments that all come are healthy", "[reassembly_test]") {
     const RoutedNs ns;
+    const Child reader(ns.server.path(), "ct-reader", [&](const Tell& tell) {
+        const UniqueFd fd = make_socket(ns.server.v4, SOCK_DGRAM, kDeadlineSeconds);
+        const Address at = address_of(ns.server.v4, kPort);
+        must(::bind(fd.get(), at.get(), at.size) == 0, "bind");
+        tell(1);
+        for (std::vector<char> into(kDatagram);;)
+            (void)!::recv(fd.get(), into.data(), into.size(), 0);
+        return 0;
+    });
     Culprit culprit = diagnose({"--for", "4s"});
     culprit.wait_until_watching();
     ns.client.in([&] { send_large(ns.server.v4, 60); });

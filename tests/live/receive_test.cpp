@@ -14,12 +14,13 @@ namespace {
 
 constexpr int kSmall = 20000;
 
-/// A child that reads its socket with pauses; tells its port.
+/// A child that reads its socket at that address of its host with pauses; tells its port.
 class Reader {
 public:
-    Reader(const Side& side, const std::string& comm, int rcvbuf, int pause_us)
+    Reader(const Side& side, const std::string& host, const std::string& comm, int rcvbuf,
+           int pause_us)
         : x_child(side.path(), comm,
-                  [host = side.v4, rcvbuf, pause_us](const Tell& tell) {
+                  [host, rcvbuf, pause_us](const Tell& tell) {
                       const UniqueFd fd = bind_udp(host, 0, rcvbuf);
                       tell(local_port(fd.get()));
                       for (std::vector<char> into(2048);; ::usleep(unsigned(pause_us)))
@@ -52,17 +53,12 @@ Child sender(const Side& side, const std::string& to, std::uint16_t port, std::s
     const auto fd = std::make_shared<UniqueFd>();
     return busy(
         side,
-        [=, host = side.v4] {
+        [=, host = to.find(':') == std::string::npos ? side.v4 : side.v6] {
             if (!*fd)
                 *fd = bind_udp(host);
             send_to(fd->get(), to, port, burst, 500);
         },
         pause_us);
-}
-
-Json verdict_of(Culprit& culprit) {
-    culprit.wait();
-    return Json::parse(culprit.out());
 }
 
 std::optional<Json> in(const Json& verdict, const std::string& id, const Side& side) {
@@ -76,6 +72,14 @@ void check_silent(const Json& verdict, const Side& side) {
             INFO(finding.dump(1));
             CHECK(finding["severity"] == "info");
         }
+}
+
+/// The verdict on a reader who is sent more than it reads.
+Json overflow(const WiredNs& ns, const Reader& reader, const std::string& to) {
+    Culprit culprit = diagnose({"--for", "4s"});
+    culprit.wait_until_watching();
+    const Child source = sender(ns.a, to, reader.port(), 10, 2000);
+    return verdict_of(culprit);
 }
 
 /// The counter's row of that namespace leaves nothing, and counted something.
@@ -92,33 +96,29 @@ void check_exact(const Json& verdict, const std::string& counter, const Side& si
 
 } // namespace
 
-TEST_CASE("a slow reader of UDP is named with what it lost", "[receive_test]") {
+TEST_CASE("a slow reader of UDP is named with what it lost, over IPv6 too", "[receive_test]") {
     const WiredNs ns;
-    const Reader reader(ns.b, "ct-slow", kSmall, 5000);
-    Culprit culprit = diagnose({"--for", "4s"});
-    culprit.wait_until_watching();
-    const Child source = sender(ns.a, ns.b.v4, reader.port(), 10, 2000);
-    const Json verdict = verdict_of(culprit);
+    const bool v6 = GENERATE(false, true);
+    const std::string from = v6 ? ns.a.v6 : ns.a.v4, to = v6 ? ns.b.v6 : ns.b.v4;
+    const Reader reader(ns.b, to, "ct-slow", kSmall, 5000);
+    const Json verdict = overflow(ns, reader, to);
     const auto found = in(verdict, "udp-rcvbuf-overflow", ns.b);
     INFO(verdict.dump(1));
     REQUIRE(found);
     CHECK(found->at("culprit")["pid"] == reader.pid());
     CHECK(found->at("severity") == "critical");
-    CHECK(found->at("where")["local"] == end_text(ns.b.v4, reader.port()));
+    CHECK(found->at("where")["local"] == end_text(to, reader.port()));
     CHECK(found->at("title").get<std::string>().find("too slowly") != std::string::npos);
-    CHECK(evidence_of(*found).find("they come from " + ns.a.v4) != std::string::npos);
+    CHECK(evidence_of(*found).find("they come from " + from) != std::string::npos);
     CHECK_FALSE(in(verdict, "local-drop", ns.b));
-    check_exact(verdict, "Udp.RcvbufErrors", ns.b);
+    check_exact(verdict, v6 ? "Udp6.RcvbufErrors" : "Udp.RcvbufErrors", ns.b);
 }
 
 TEST_CASE("a stopped reader of UDP is said to be stopped", "[receive_test]") {
     const WiredNs ns;
-    const Reader reader(ns.b, "ct-stopped", kSmall, 0);
+    const Reader reader(ns.b, ns.b.v4, "ct-stopped", kSmall, 0);
     ::kill(reader.pid(), SIGSTOP);
-    Culprit culprit = diagnose({"--for", "3s"});
-    culprit.wait_until_watching();
-    const Child source = sender(ns.a, ns.b.v4, reader.port(), 10, 2000);
-    const Json verdict = verdict_of(culprit);
+    const Json verdict = overflow(ns, reader, ns.b.v4);
     const auto found = in(verdict, "udp-rcvbuf-overflow", ns.b);
     INFO(verdict.dump(1));
     REQUIRE(found);
@@ -128,7 +128,7 @@ TEST_CASE("a stopped reader of UDP is said to be stopped", "[receive_test]") {
 
 TEST_CASE("bursts that fit the buffer are no fault", "[receive_test]") {
     const WiredNs ns;
-    const Reader reader(ns.b, "ct-steady", 0, 0);
+    const Reader reader(ns.b, ns.b.v4, "ct-steady", 0, 0);
     Culprit culprit = diagnose({"--for", "3s"});
     culprit.wait_until_watching();
     const Child source = sender(ns.a, ns.b.v4, reader.port(), 40, 20000);
@@ -162,7 +162,7 @@ TEST_CASE("an optional UDP endpoint that is tried now and then is no fault", "[r
 
 TEST_CASE("corrupted datagrams are told with device and peer", "[receive_test]") {
     const WiredNs ns;
-    const Reader reader(ns.b, "ct-reader", 0, 0);
+    const Reader reader(ns.b, ns.b.v4, "ct-reader", 0, 0);
     Culprit culprit = diagnose({"--for", "4s"});
     culprit.wait_until_watching();
     const Child source = busy(

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "support/catch.h"
+#include "support/finding.h"
 #include "support/show.h"
 #include "support/traffic.h"
 
@@ -213,4 +214,30 @@ TEST_CASE("issues count for more than what was left out", "[show_test]") {
     Culprit::Arguments partly = all;
     partly.insert(partly.end(), {"--disable-hook", "iter/task_file"});
     CHECK(status_of(partly) == 3);
+}
+
+TEST_CASE("a service at work is shown with its figures, its process and its peer", "[show_test]") {
+    const WiredNs ns;
+    const Server echo(ns.b, "sh-echo", Serve::kEcho, ns.b.v4);
+    const Child asker(ns.a.path(), "sh-asker", [&](const Tell&) {
+        for (int i = 0; i < 400; i++, pause_ms(10))
+            short_connections(ns.b.v4, echo.port(), 1, 10);
+        return 0;
+    });
+    const Json shown = show("tcp", {"--for", "2s", "--netns", ns.b.netns()});
+    CHECK(shown["schema"] == "culprit.tcp/1");
+    REQUIRE(shown["services"].size() == 1);
+    const Json& service = shown["services"][0];
+    CHECK(service["role"] == "server");
+    CHECK(service["pid"] == echo.pid());
+    CHECK(service["port"] == echo.port());
+    bool clean = false;
+    for (const Json& figure : service["figures"])
+        clean = clean || (figure["id"] == "clean_shutdown" && figure["value"] == 100.0 &&
+                          figure["mark"] == "green");
+    CHECK(clean);
+}
+
+TEST_CASE("a table of a moment takes no duration", "[show_test]") {
+    CHECK(status_of({"show", "ports", "--for", "1s"}) == 2);
 }

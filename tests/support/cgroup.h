@@ -65,4 +65,43 @@ private:
     std::filesystem::path x_outer;
 };
 
+/// A cgroup that may use only part of the CPU time, of whichever version has the controller.
+class CpuCgroup {
+public:
+    CpuCgroup(std::uint64_t quota_us, std::uint64_t period_us) {
+        const bool v1 = ::access("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", W_OK) == 0 ||
+                        ::access("/sys/fs/cgroup/cpu/cpu.shares", W_OK) == 0;
+        x_folder = fmt::format("/sys/fs/cgroup/{}culprit-test-{:08x}", v1 ? "cpu/" : "",
+                               std::random_device()());
+        if (::mkdir(x_folder.c_str(), 0755) != 0)
+            skip("no cgroup can be made at " + x_folder + ": " + std::strerror(errno));
+        const bool limited = v1 ? put("cpu.cfs_period_us", std::to_string(period_us)) &&
+                                      put("cpu.cfs_quota_us", std::to_string(quota_us))
+                                : put("cpu.max", fmt::format("{} {}", quota_us, period_us));
+        // a busy machine must not be what it waits for
+        put(v1 ? "cpu.shares" : "cpu.weight", v1 ? "262144" : "10000");
+        if (!limited) {
+            ::rmdir(x_folder.c_str());
+            skip("no CPU quota can be set at " + x_folder);
+        }
+    }
+    CpuCgroup(const CpuCgroup&) = delete;
+    CpuCgroup& operator=(const CpuCgroup&) = delete;
+    ~CpuCgroup() {
+        eventually([&] { return ::rmdir(x_folder.c_str()) == 0 || errno != EBUSY; });
+    }
+
+    const std::string& folder() const { return x_folder; }
+    /// Moves the calling process into it.
+    void join() const { must(put("cgroup.procs", "0"), "join the cgroup"); }
+
+private:
+    bool put(const std::string& name, const std::string& value) const {
+        std::ofstream file(x_folder + "/" + name);
+        return bool(file << value << std::flush);
+    }
+
+    std::string x_folder;
+};
+
 } // namespace culprit::test

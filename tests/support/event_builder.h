@@ -13,10 +13,12 @@
 #include <string_view>
 #include <vector>
 
+#include "abi/cgroup.h"
 #include "abi/connection.h"
 #include "abi/dns.h"
 #include "abi/drop.h"
 #include "abi/firewall.h"
+#include "abi/flow.h"
 #include "abi/icmp.h"
 #include "abi/link.h"
 #include "abi/listen.h"
@@ -83,6 +85,8 @@ inline constexpr std::uint32_t kKindOf<route_event> = ABI_ROUTE;
 template <>
 inline constexpr std::uint32_t kKindOf<route_total> = ABI_ROUTE_TOTAL;
 template <>
+inline constexpr std::uint32_t kKindOf<flow_total> = ABI_FLOW_TOTAL;
+template <>
 inline constexpr std::uint32_t kKindOf<socket_total> = ABI_SOCKET_TOTAL;
 template <>
 inline constexpr std::uint32_t kKindOf<receiver_total> = ABI_RECEIVER_TOTAL;
@@ -102,6 +106,8 @@ template <>
 inline constexpr std::uint32_t kKindOf<dns_event> = ABI_DNS;
 template <>
 inline constexpr std::uint32_t kKindOf<dns_total> = ABI_DNS_TOTAL;
+template <>
+inline constexpr std::uint32_t kKindOf<cgroup_total> = ABI_CGROUP_TOTAL;
 
 /// A record that check_record() accepts; everything but the head is 0, padding included.
 template <typename Record>

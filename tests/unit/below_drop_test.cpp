@@ -9,6 +9,7 @@
 #include "support/catch.h"
 #include "support/event_builder.h"
 #include "support/fake_names.h"
+#include "support/readable.h"
 
 namespace culprit {
 
@@ -66,7 +67,7 @@ program_total attached(std::uint32_t where, std::uint32_t id, const char* name) 
 }
 
 std::vector<Finding> all(const Window& window) {
-    return detect_all({window, std::span(&window, 1)});
+    return test::readable_findings({window, std::span(&window, 1)});
 }
 
 Finding only(const Window& window) {
@@ -77,6 +78,20 @@ Finding only(const Window& window) {
 
 bool has(const std::string& text, const char* part) {
     return text.find(part) != std::string::npos;
+}
+
+/// Ten seconds in which the driver kept packets back that often.
+Window busy_driver(std::uint64_t times) {
+    Window window;
+    window.from_ns = kSecondNs;
+    window.to_ns = 11 * kSecondNs;
+    window.names = fake_names();
+    auto nic = make<nic_total>();
+    nic.netns = kNetns;
+    nic.ifindex = 2;
+    nic.busy = times;
+    window.fold(bytes_of(nic));
+    return window;
 }
 
 } // namespace
@@ -210,21 +225,10 @@ TEST_CASE(
 
 TEST_CASE("a driver that is busy all the time is worth knowing, one that was now and then is not",
           "[below_drop_test]") {
-    auto nic = make<nic_total>();
-    nic.netns = kNetns;
-    nic.ifindex = 2;
-    nic.busy = 5000;
-    Window window;
-    window.from_ns = kSecondNs;
-    window.to_ns = 11 * kSecondNs;
-    window.names = fake_names();
-    window.fold(bytes_of(nic));
+    const Window window = busy_driver(5000);
     CHECK(only(window).id == "tx-ring-full");
     CHECK(only(window).severity == Severity::kInfo);
-    Window calm = Window{.from_ns = kSecondNs, .to_ns = 11 * kSecondNs};
-    nic.busy = 20;
-    calm.fold(bytes_of(nic));
-    CHECK(all(calm).empty());
+    CHECK(all(busy_driver(20)).empty());
 }
 
 TEST_CASE("a hung queue is named with its device, and explains a full ring", "[below_drop_test]") {
@@ -233,16 +237,8 @@ TEST_CASE("a hung queue is named with its device, and explains a full ring", "[b
     event.ifindex = 2;
     event.type = ABI_NIC_TIMEOUT;
     event.queue = 3;
-    auto nic = make<nic_total>();
-    nic.netns = kNetns;
-    nic.ifindex = 2;
-    nic.busy = 5000;
-    Window window;
-    window.from_ns = kSecondNs;
-    window.to_ns = 11 * kSecondNs;
-    window.names = fake_names();
+    Window window = busy_driver(5000);
     window.fold(bytes_of(event));
-    window.fold(bytes_of(nic));
     const Finding finding = only(window);
     CHECK(finding.id == "nic-tx-timeout");
     CHECK(finding.severity == Severity::kCritical);

@@ -8,6 +8,7 @@
 #include "support/catch.h"
 #include "support/event_builder.h"
 #include "support/fake_names.h"
+#include "support/readable.h"
 
 namespace culprit {
 
@@ -97,7 +98,7 @@ rule_total rule_of(std::uint64_t handle, const std::string& conditions, const st
 }
 
 std::vector<Finding> all_of(const Window& window, const std::string& id) {
-    auto all = detect_all({window, std::span(&window, 1)});
+    auto all = test::readable_findings({window, std::span(&window, 1)});
     std::erase_if(all, [&](const Finding& f) { return f.id != id; });
     return all;
 }

@@ -40,6 +40,8 @@ TEST_CASE("the limits of this machine can be read", "[gauges_test]") {
     CHECK(gauges.at(gauge("ip_local_port_range.low")).value_or(0) > 0);
     CHECK(gauges.at(gauge("ip_local_port_range.high")) >
           gauges.at(gauge("ip_local_port_range.low")));
+    CHECK(gauges.at(gauge("tcp_rmem.max")).value_or(0) > 0);
+    CHECK(gauges.at(gauge("tcp_wmem.max")).value_or(0) > 0);
 }
 
 TEST_CASE("the size of the connection table is the first number below the names", "[gauges_test]") {

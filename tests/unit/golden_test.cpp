@@ -55,6 +55,9 @@ std::vector<std::byte> a_close() {
     record.segs_out = 800;
     record.segs_in = 420;
     record.retransmits = 12;
+    record.answers = 1;
+    record.answer_ns = 308'000'000;
+    record.answered_late = 1;
     record.srtt_us = 23'456;
     record.min_rtt_us = 987;
     record.last_state = 9;

@@ -6,9 +6,9 @@
 
 #include "abi/icmp.h"
 #include "detect/finding.h"
-#include "support/catch.h"
 #include "support/event_builder.h"
 #include "support/fake_names.h"
+#include "support/readable.h"
 
 namespace culprit {
 
@@ -36,7 +36,7 @@ Window ten_seconds() {
 }
 
 std::vector<Finding> loud(const Window& window) {
-    auto all = detect_all({window, std::span(&window, 1)});
+    auto all = test::readable_findings({window, std::span(&window, 1)});
     std::erase_if(all, [](const Finding& f) { return f.severity == Severity::kInfo; });
     return all;
 }

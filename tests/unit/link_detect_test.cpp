@@ -6,6 +6,7 @@
 #include "support/catch.h"
 #include "support/event_builder.h"
 #include "support/fake_names.h"
+#include "support/readable.h"
 
 using namespace culprit;
 using namespace culprit::test;
@@ -97,7 +98,7 @@ void add_retransmits(Window& window, int count) {
 }
 
 std::vector<Finding> found(const Window& window) {
-    return detect_all({window, std::span(&window, 1)});
+    return test::readable_findings({window, std::span(&window, 1)});
 }
 
 std::string ids(const std::vector<Finding>& findings) {
@@ -105,6 +106,27 @@ std::string ids(const std::vector<Finding>& findings) {
     for (const Finding& finding : findings)
         text += finding.id + (finding.severity == Severity::kInfo ? "(info) " : " ");
     return text;
+}
+
+/// One that has no carrier and never had traffic.
+void add_unused_port(Window& window) {
+    link_total link = hardware();
+    link.up_ns = 0;
+    link.rx_packets = link.tx_packets = 0;
+    link.no_carrier_ns = 3 * kSecondNs;
+    window.fold(bytes_of(link));
+}
+
+void add_queue_drops(Window& window, std::uint16_t ethertype, std::uint8_t protocol) {
+    auto drop = make<drop_total>();
+    drop.reason = kQdiscDrop;
+    drop.location = kQueue;
+    drop.netns = kNetns;
+    drop.ifindex = 2;
+    drop.ethertype = ethertype;
+    drop.protocol = protocol;
+    drop.packets = 20;
+    window.fold(bytes_of(drop));
 }
 
 } // namespace
@@ -178,51 +200,23 @@ TEST_CASE("a lost carrier that traffic wants is link-down, not what follows from
 
 TEST_CASE("a port that is down and unused is no finding", "[link_detect_test]") {
     Window window = ten_seconds();
-    link_total link = hardware();
-    link.up_ns = 0;
-    link.rx_packets = link.tx_packets = 0;
-    link.no_carrier_ns = 3 * kSecondNs;
-    window.fold(bytes_of(link));
+    add_unused_port(window);
     CHECK(found(window).empty());
 }
 
 TEST_CASE("what the kernel sends by itself is no traffic that wants a device",
           "[link_detect_test]") {
     Window window = ten_seconds();
-    link_total link = hardware();
-    link.up_ns = 0;
-    link.rx_packets = link.tx_packets = 0;
-    link.no_carrier_ns = 3 * kSecondNs;
-    window.fold(bytes_of(link));
-    auto drop = make<drop_total>();
-    drop.reason = kQdiscDrop;
-    drop.location = kQueue;
-    drop.netns = kNetns;
-    drop.ifindex = 2;
-    drop.ethertype = 0x86dd;
-    drop.protocol = IPPROTO_ICMPV6;
-    drop.packets = 20;
-    window.fold(bytes_of(drop));
+    add_unused_port(window);
+    add_queue_drops(window, 0x86dd, IPPROTO_ICMPV6);
     CHECK(found(window).empty());
 }
 
 TEST_CASE("announcements do not want a device", "[link_detect_test]") {
     for (const char* to : {"224.0.0.251", "10.0.0.9"}) {
         Window window = ten_seconds();
-        link_total link = hardware();
-        link.up_ns = 0;
-        link.rx_packets = link.tx_packets = 0;
-        link.no_carrier_ns = 3 * kSecondNs;
-        window.fold(bytes_of(link));
-        auto drop = make<drop_total>();
-        drop.reason = kQdiscDrop;
-        drop.location = kQueue;
-        drop.netns = kNetns;
-        drop.ifindex = 2;
-        drop.ethertype = 0x0800;
-        drop.protocol = IPPROTO_UDP;
-        drop.packets = 20;
-        window.fold(bytes_of(drop));
+        add_unused_port(window);
+        add_queue_drops(window, 0x0800, IPPROTO_UDP);
         auto sample = make<drop_event>(4 * kSecondNs);
         sample.flow = tcp_flow("10.0.0.1", 5353, to, 5353);
         sample.flow.protocol = IPPROTO_UDP;
@@ -381,4 +375,25 @@ TEST_CASE("another host's frames without a VLAN are normal life", "[link_detect_
     add_drops(window, kOtherhost, kIpReceive, 30, 60);
     add_retransmits(window, 2);
     CHECK(found(window).empty());
+}
+
+TEST_CASE("what a device counts is explained by what was seen of it, and the rest is told",
+          "[link_detect_test]") {
+    Window window = ten_seconds();
+    link_total link = hardware();
+    link.rx_errors = 7;
+    link.tx_dropped = 25;
+    window.fold(bytes_of(link));
+    auto nic = make<nic_total>();
+    nic.netns = kNetns;
+    nic.ifindex = 2;
+    nic.refused = 25;
+    window.fold(bytes_of(nic));
+    const auto rows = reconcile({window, std::span(&window, 1)});
+    REQUIRE(rows.size() == 2);
+    CHECK(rows[0].counter == "eth0 rx_errors");
+    CHECK(rows[0].unexplained() == 7);
+    CHECK(rows[0].note.find("ethtool") != std::string::npos);
+    CHECK(rows[1].counter == "eth0 tx_dropped");
+    CHECK(rows[1].unexplained() == 0);
 }

@@ -10,6 +10,7 @@
 #include "support/catch.h"
 #include "support/event_builder.h"
 #include "support/fake_names.h"
+#include "support/readable.h"
 
 namespace culprit {
 
@@ -105,7 +106,7 @@ void add_table(Window& window, std::uint64_t refused, std::uint64_t entries) {
 }
 
 std::vector<Finding> found(const Window& window) {
-    return detect_all({window, std::span(&window, 1)});
+    return test::readable_findings({window, std::span(&window, 1)});
 }
 
 std::vector<std::string> loud(const Window& window) {

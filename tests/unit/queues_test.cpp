@@ -266,8 +266,8 @@ TEST_CASE("a long full queue is told by its waiting, not by its few drops too", 
     run.fold(waits("tbf", 0, 300));
     CHECK(run.find(detect_qdisc_drop).empty());
     CHECK(run.find(detect_qdisc_latency).size() == 1);
-    run.fold(drops_of(200));
-    run.fold(stats("tbf", 0, 200)); // a fifth of all: a fault of its own
+    run.fold(drops_of(600));
+    run.fold(stats("tbf", 0, 600)); // more than TCP needs to find its rate
     CHECK(run.find(detect_qdisc_drop).size() == 1);
 }
 

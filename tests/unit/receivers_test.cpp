@@ -7,6 +7,7 @@
 #include "support/catch.h"
 #include "support/event_builder.h"
 #include "support/fake_names.h"
+#include "support/readable.h"
 
 namespace culprit {
 
@@ -38,14 +39,14 @@ abi_flow udp_flow(std::uint16_t from = 40000, std::uint16_t to = kPort) {
     return flow;
 }
 
-void add_total(Window& window, std::uint32_t reason, std::uint64_t location,
-               std::uint64_t packets) {
+void add_total(Window& window, std::uint32_t reason, std::uint64_t location, std::uint64_t packets,
+               std::uint16_t ethertype = 0x0800) {
     auto total = make<drop_total>();
     total.reason = reason;
     total.location = location;
     total.netns = kNetns;
     total.ifindex = 2;
-    total.ethertype = 0x0800;
+    total.ethertype = ethertype;
     total.protocol = IPPROTO_UDP;
     total.packets = packets;
     window.fold(bytes_of(total));
@@ -78,7 +79,7 @@ receiver_total receiver(std::uint8_t protocol, std::uint64_t drops, const abi_ow
 }
 
 std::vector<Finding> of(const std::string& id, const Window& window) {
-    std::vector<Finding> all = detect_all({window, std::span(&window, 1)});
+    std::vector<Finding> all = test::readable_findings({window, std::span(&window, 1)});
     std::erase_if(all, [&](const Finding& finding) { return finding.id != id; });
     return all;
 }
@@ -277,18 +278,23 @@ TEST_CASE("queues that are squeezed now and then are no fault", "[receivers_test
     CHECK(of("rcvbuf-prune", window).empty());
 }
 
-TEST_CASE("UDP's counters are explained by drops of IPv4", "[receivers_test]") {
+TEST_CASE("UDP's counters are explained by drops, of each family apart", "[receivers_test]") {
     Window window = ten_seconds();
-    window.counters[kNetns].growth[counter("Udp.NoPorts")] = 12;
-    window.counters[kNetns].growth[counter("Udp.RcvbufErrors")] = 30;
+    Counters& grew = window.counters[kNetns].growth;
+    grew[counter("Udp.NoPorts")] = 12;
+    grew[counter("Udp.RcvbufErrors")] = 30;
+    grew[counter("Udp6.NoPorts")] = 5;
+    grew[counter("Udp6.RcvbufErrors")] = 9;
     add_total(window, kNoSocket, kUdpRcv, 12);
     add_total(window, kRcvbuff, kUdpQueue, 30);
+    add_total(window, kNoSocket, kUdpRcv, 5, 0x86dd);
+    add_total(window, kRcvbuff, kUdpQueue, 9, 0x86dd);
     int met = 0;
     for (const Reconciled& row : reconcile({window, std::span(&window, 1)})) {
-        met += row.counter.starts_with("Udp.");
+        met += row.counter.starts_with("Udp");
         CHECK(row.unexplained() == 0);
     }
-    CHECK(met == 2);
+    CHECK(met == 4);
 }
 
 TEST_CASE("drops on the way into sockets have a finding of their own", "[receivers_test]") {

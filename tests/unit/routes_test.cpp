@@ -6,6 +6,7 @@
 #include "support/catch.h"
 #include "support/event_builder.h"
 #include "support/fake_names.h"
+#include "support/readable.h"
 
 namespace culprit {
 
@@ -89,7 +90,7 @@ void add_answer(Window& window, std::uint32_t error) {
 }
 
 std::vector<Finding> loud(const Window& window) {
-    auto all = detect_all({window, std::span(&window, 1)});
+    auto all = test::readable_findings({window, std::span(&window, 1)});
     std::erase_if(all, [](const Finding& f) { return f.severity == Severity::kInfo; });
     return all;
 }

@@ -151,3 +151,26 @@ TEST_CASE("to_number takes whole decimal numbers only", "[text_test]") {
          {"", " 1", "1 ", "+1", "-1", "0x1", "1.0", "18446744073709551616"})
         CHECK_FALSE(to_number(text));
 }
+
+TEST_CASE("a word for a shell is quoted where a shell would act, and printable", "[text_test]") {
+    CHECK(shell_word("eth0.100") == "eth0.100");
+    CHECK(shell_word("") == "''");
+    CHECK(shell_word("blue moon") == "'blue moon'");
+    CHECK(shell_word("$(reboot)") == "'$(reboot)'");
+    CHECK(shell_word("a;b|c&d`e`") == "'a;b|c&d`e`'");
+    CHECK(shell_word("~") == "'~'");
+    CHECK(shell_word("it's") == "'it'\"'\"'s'");
+    CHECK(shell_word("'\n") == "\"'\"$'\\x0a'");
+    CHECK(shell_word("a\\b") == "$'a\\\\b'");
+    CHECK(shell_word("a\nb") == "$'a\\x0ab'");
+    std::mt19937 random(7);
+    for (int i = 0; i < 2000; i++) {
+        const std::string bytes = hostile(random), word = shell_word(bytes);
+        CAPTURE(word);
+        CHECK_FALSE(has_control(word));
+        const auto raw = raw_bytes(word);
+        CHECK((raw && safe_text(*raw) == word)); // printing it changes nothing
+        if (word.starts_with("$'") && word.find('"') == std::string::npos)
+            CHECK(raw_bytes(word.substr(2, word.size() - 3)) == bytes);
+    }
+}

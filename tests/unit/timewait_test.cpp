@@ -7,6 +7,7 @@
 
 #include "detect/finding.h"
 #include "support/catch.h"
+#include "support/readable.h"
 #include "support/socket_builder.h"
 
 using namespace culprit;
@@ -139,11 +140,11 @@ TEST_CASE("a burst that is over leads nowhere", "[timewait_test]") {
         course.back().to_ns += course.size() * kSecondNs;
         course.back().counters[kNetns].gauges.set(gauge("TCP.tw"), tw);
     }
-    auto findings = detect_all({total, course});
+    auto findings = test::readable_findings({total, course});
     REQUIRE(findings.size() == 1);
     CHECK(findings[0].severity == Severity::kInfo);
     course.back().counters[kNetns].gauges.set(gauge("TCP.tw"), 12'000);
-    findings = detect_all({total, course});
+    findings = test::readable_findings({total, course});
     REQUIRE(findings.size() == 1);
     CHECK(findings[0].severity == Severity::kWarning);
 }

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -58,6 +59,8 @@ Gauges Collector::gauges_of(const Netns& netns, std::uint64_t now) {
 void Collector::read_all_counters(bool first) {
     x_names.refresh();
     for (const auto& [inum, netns] : x_names.netns()) {
+        if (!x_capture.looks_into(inum))
+            continue;
         const std::uint64_t when = boot_now_ns();
         const auto now = read_counters(netns);
         if (!now) {
@@ -115,27 +118,42 @@ void Collector::look(SocketGroups::Look which) {
     const bool last = which == SocketGroups::Look::kEnd;
     std::map<std::uint32_t, LookPlace> places;
     for (const auto& [inum, netns] : x_names.netns())
-        places[inum] = {&netns, x_limits[inum].second};
+        if (x_capture.looks_into(inum))
+            places[inum] = {&netns, x_limits[inum].second};
     const std::size_t left_out =
         look_at_sockets(x_capture, places, SocketGroups(which, boot_now_ns() - x_start.when_ns),
                         {x_unknown, x_receivers, last}, x_now);
-    if (last && left_out)
-        log(Level::kWarning,
-            fmt::format("the sockets of {} network namespaces were not looked at", left_out));
+    x_unlooked = std::max(x_unlooked, left_out);
+}
+
+std::vector<std::string> Collector::gaps() const {
+    std::vector<std::string> out;
+    const auto unvisited = std::ranges::count_if(x_names.netns(), [&](const auto& place) {
+        return x_capture.reads_netns(place.first) && !x_visited.contains(place.first);
+    });
+    if (unvisited)
+        out.push_back(fmt::format(
+            "the devices, queues and rules of {} network namespaces were not read: no right to, or "
+            "no time left",
+            unvisited));
+    if (x_unlooked)
+        out.push_back(fmt::format("the sockets of {} network namespaces were not looked at: no "
+                                  "right to, or no time left",
+                                  x_unlooked));
+    return out;
 }
 
 /// Readers visit all namespaces at the beginning and at the end of a run; in between, in turns, as
-/// many as a small part of the time allows. Returns how many of a round over all were not visited.
-std::size_t Collector::ask_readers(Round round, const RecordSink& sink) {
-    constexpr std::uint64_t kTurnNs = 10'000'000, kAllNs = 2'000'000'000;
+/// many as a small part of the time allows.
+void Collector::ask_readers(Round round, const RecordSink& sink) {
+    constexpr std::uint64_t kTurnNs = 10'000'000, kAllNs = 400'000'000; // a verdict is awaited
     if (!x_capture.has_readers())
-        return 0;
+        return;
     const bool all = round == Round::kAll;
     const std::uint64_t began = boot_now_ns(), budget = all ? kAllNs : kTurnNs;
     x_capture.read_host(began, sink);
     const auto& places = x_names.netns();
     std::erase_if(x_rest, [&](const auto& known) { return !places.contains(known.first); });
-    std::size_t left_out = 0;
     bool denied = false;
     auto next = places.upper_bound(x_asked);
     for (std::size_t i = 0; i < places.size(); i++, next++) {
@@ -148,11 +166,14 @@ std::size_t Collector::ask_readers(Round round, const RecordSink& sink) {
             continue;
         // what is refused once is refused everywhere but at home
         const bool may = in_time && (!denied || next->first == own_netns());
-        const Result<bool> visited = may ? ask_readers_in(next->second, sink) : false;
+        if (!may)
+            continue;
+        const auto visited = ask_readers_in(next->second, sink);
         denied = denied || !visited;
-        left_out += !visited || !*visited;
+        if (visited) // one that is gone by now is none to be missed
+            x_visited.insert(next->first);
     }
-    return all ? left_out : 0;
+    std::erase_if(x_visited, [&](std::uint32_t netns) { return !places.contains(netns); });
 }
 
 /// One that takes long, for it has many devices or rules, is given a rest.
@@ -225,12 +246,8 @@ Result<Window> Collector::cut(bool last) {
     });
     if (!last)
         look_for_owners(last);
-    const std::size_t left_out =
-        ask_readers(last ? Round::kAll : Round::kTurn,
-                    [this](std::span<const std::byte> record) { x_now.fold(record); });
-    if (left_out)
-        log(Level::kWarning,
-            fmt::format("the devices and rules of {} network namespaces were not read", left_out));
+    ask_readers(last ? Round::kAll : Round::kTurn,
+                [this](std::span<const std::byte> record) { x_now.fold(record); });
     auto done = drain();
     usleep(1000); // for those that were not submitted yet
     if (done)

@@ -31,6 +31,8 @@ public:
     /// Ends the window under way and begins the next. The last one names the processes of all, as
     /// they are at the end.
     Result<Window> cut(bool last);
+    /// What could not be looked at so far, beside signals that are off.
+    std::vector<std::string> gaps() const;
 
 private:
     /// One pass over the counters of all namespaces.
@@ -49,7 +51,7 @@ private:
     void look(SocketGroups::Look which);
     void look_for_owners(bool last);
     enum class Round { kTurn, kAll };
-    std::size_t ask_readers(Round round, const RecordSink& sink);
+    void ask_readers(Round round, const RecordSink& sink);
     Result<bool> ask_readers_in(const Netns& netns, const RecordSink& sink);
 
     Capture& x_capture;
@@ -69,6 +71,8 @@ private:
     std::uint64_t x_walk_ns = 0;                   // no other walk over the file tables before
     std::uint32_t x_asked = 0;                     // namespace the readers were in last
     std::map<std::uint32_t, std::uint64_t> x_rest; // netns -> no reader goes there before
+    std::set<std::uint32_t> x_visited;             // namespaces that readers were in at least once
+    std::size_t x_unlooked = 0; // left out by a look at sockets, by the one that left out more
 };
 
 } // namespace culprit

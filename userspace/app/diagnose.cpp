@@ -11,8 +11,9 @@
 
 #include "app/collector.h"
 #include "app/commands.h"
-#include "model/owner_fill.h"
+#include "app/verify.h"
 #include "model/window_json.h"
+#include "present/tcp.h"
 #include "util/log.h"
 #include "util/text.h"
 #include "util/time.h"
@@ -43,7 +44,13 @@ std::uint64_t rss_bytes() {
     return pages.value_or(0) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
-Result<void> collect(const Options& options, Session& session, History& history) {
+RunInfo info_of(const Options& options) {
+    utsname name{};
+    uname(&name);
+    return {.host = name.nodename, .kernel = name.release, .filtered = options.filters.any()};
+}
+
+Result<void> collect(const Options& options, Session& session, Run& run) {
     LiveNames names(session.features);
     Collector collector(session.capture, names);
     std::ofstream save;
@@ -52,8 +59,9 @@ Result<void> collect(const Options& options, Session& session, History& history)
         if (!save)
             return std::unexpected(sys_error(errno, "write " + safe_text(options.save)));
     }
+    run.info = info_of(options);
+    const std::uint64_t until = boot_now_ns() + options.for_ns; // the first look is part of the run
     collector.begin();
-    const std::uint64_t until = boot_now_ns() + options.for_ns;
     std::uint64_t window_end = std::min(boot_now_ns() + kWindowNs, until);
     for (bool last = false; !last;) {
         const std::uint64_t now = boot_now_ns();
@@ -68,92 +76,108 @@ Result<void> collect(const Options& options, Session& session, History& history)
         auto window = collector.cut(last);
         if (!window)
             return std::unexpected(window.error());
-        if (save.is_open() && !(save << window_to_json(*window) << '\n'))
+        run.info.status = session.capture.status();
+        run.info.gaps = collector.gaps();
+        if (save.is_open() && !(save << window_to_json(*window, &run.info) << '\n'))
             return fail(Code::kFailed,
                         "write " + safe_text(options.save) + ": no space or no access");
-        history.add(std::move(*window));
+        run.history.add(std::move(*window));
         window_end = std::min(boot_now_ns() + kWindowNs, until);
     }
     return {};
 }
 
-Result<History> replay(const std::string& path) {
-    std::ifstream file(path);
-    if (!file)
-        return std::unexpected(sys_error(errno, "read " + safe_text(path)));
-    History history;
-    std::string line;
-    for (std::size_t number = 1; std::getline(file, line); number++) {
-        auto window = window_from_json(line);
-        if (!window)
-            return std::unexpected(
-                window.error().in(fmt::format("{} line {}", safe_text(path), number)));
-        history.add(std::move(*window));
+int exit_code(const Verdict& verdict) {
+    if (const auto& verified = verdict.verification) {
+        if (verified->any_left)
+            return kExitFindings;
+        return verified->any_open || verdict.outcome == Outcome::kIncomplete ? kExitFailed
+                                                                             : kExitHealthy;
     }
-    if (history.windows().empty())
-        return fail(Code::kFailed, safe_text(path) + " has no windows");
-    return history;
+    return verdict.outcome == Outcome::kHealthy    ? kExitHealthy
+           : verdict.outcome == Outcome::kFindings ? kExitFindings
+                                                   : kExitFailed;
 }
 
-int print_verdict(const Options& options, Verdict verdict) {
-    utsname name{};
-    uname(&name);
-    if (options.replay.empty()) {
-        verdict.host = safe_text(name.nodename);
-        verdict.kernel = safe_text(name.release);
-    }
+int print_verdict(const Options& options, const Verdict& verdict) {
     if (!print_data(options.json() ? verdict_json(verdict)
                                    : verdict_text(verdict, style_of(options))) ||
         !flush_data())
         return print_error(sys_error(errno, "write the verdict"));
-    switch (verdict.outcome) {
-    case Outcome::kHealthy:
-        return kExitHealthy;
-    case Outcome::kFindings:
-        return kExitFindings;
-    case Outcome::kIncomplete:
-        break;
-    }
-    return kExitFailed;
+    return exit_code(verdict);
 }
 
-Verdict judge_history(const Options& options, const History& history,
-                      std::vector<SignalStatus> status) {
-    Window total = history.total();
-    fill_unknown_owners(total);
-    return judge({.facts = {std::move(total), history.windows()},
-                  .status = std::move(status),
-                  .filtered = options.filters.any(),
-                  .only = options.only});
+Verdict judge_run(const Options& options, const Run& run, const std::optional<Earlier>& earlier) {
+    VerdictInput input = input_of(run);
+    input.only = options.only;
+    Verdict verdict = judge(input);
+    verdict.host = run.info.host;
+    verdict.kernel = run.info.kernel;
+    if (earlier)
+        verdict.verification =
+            verify(*earlier, verdict, input.facts, view_of(options, input.facts));
+    return verdict;
+}
+
+Result<Verdict> watch_and_judge(const Options& options, const std::optional<Earlier>& earlier) {
+    const double cpu = cpu_seconds();
+    auto session = start_session(options, all_kinds(), false);
+    if (!session)
+        return std::unexpected(session.error());
+    const double cpu_started = cpu_seconds();
+    log(Level::kDebug, fmt::format("start used {:.3f} s of CPU", cpu_started - cpu));
+    Run run;
+    if (const auto done = collect(options, *session, run); !done)
+        return std::unexpected(done.error());
+    const double cpu_watching = cpu_seconds() - cpu_started;
+    Verdict verdict = judge_run(options, run, earlier);
+    const double seconds = static_cast<double>(verdict.to_ns - verdict.from_ns) / 1e9;
+    verdict.self = {seconds > 0 ? 100 * cpu_watching / seconds : 0, rss_bytes(),
+                    session->capture.costs()};
+    return verdict;
+}
+
+Result<Verdict> judge_saved(const Options& options, const std::optional<Earlier>& earlier) {
+    const auto run = replay(options.replay);
+    if (!run)
+        return std::unexpected(run.error());
+    return judge_run(options, *run, earlier);
 }
 
 } // namespace
 
-int run_diagnose(const Options& options) {
-    if (!options.replay.empty()) {
-        const auto history = replay(options.replay);
-        if (!history)
-            return print_error(history.error());
-        std::vector<SignalStatus> status;
-        for (const Signal* signal : all_signals())
-            status.push_back({signal->name, State::kOn, {}, {}, {}});
-        return print_verdict(options, judge_history(options, *history, std::move(status)));
+int run_diagnose(const Options& given) {
+    Options options = given;
+    std::optional<Earlier> earlier;
+    if (!options.verify.empty()) {
+        auto read = read_earlier(options.verify, options.only);
+        if (!read)
+            return print_error(read.error());
+        earlier = std::move(*read);
     }
-    const double cpu = cpu_seconds();
-    auto session = start_session(options, all_kinds(), false);
-    if (!session)
-        return print_error(session.error());
-    const double cpu_started = cpu_seconds();
-    log(Level::kDebug, fmt::format("start used {:.3f} s of CPU", cpu_started - cpu));
-    History history;
-    if (const auto done = collect(options, *session, history); !done)
-        return print_error(done.error());
-    const double cpu_watching = cpu_seconds() - cpu_started;
-    Verdict verdict = judge_history(options, history, session->capture.status());
-    const double seconds = static_cast<double>(verdict.to_ns - verdict.from_ns) / 1e9;
-    verdict.self = {seconds > 0 ? 100 * cpu_watching / seconds : 0, rss_bytes(),
-                    session->capture.costs()};
-    return print_verdict(options, std::move(verdict));
+    constexpr std::uint64_t kUsualNs = 10'000'000'000;
+    if (!options.for_ns)
+        options.for_ns = earlier ? earlier->length_ns : kUsualNs;
+    auto verdict =
+        options.replay.empty() ? watch_and_judge(options, earlier) : judge_saved(options, earlier);
+    return verdict ? print_verdict(options, *verdict) : print_error(verdict.error());
+}
+
+int run_show_tcp(const Options& given) {
+    constexpr std::uint64_t kUsualNs = 5'000'000'000;
+    Options options = given;
+    options.for_ns = options.for_ns ? options.for_ns : kUsualNs;
+    const auto verdict = watch_and_judge(options, {});
+    if (!verdict)
+        return print_error(verdict.error());
+    const std::size_t limit =
+        options.limit.value_or(options.json() ? verdict->tcp.size() : kShowRows);
+    if (!print_data(options.json()
+                        ? tcp_json(*verdict)
+                        : tcp_text(verdict->tcp, verdict->names, limit, style_of(options))) ||
+        !flush_data())
+        return print_error(sys_error(errno, "write the table"));
+    return kExitHealthy;
 }
 
 } // namespace culprit

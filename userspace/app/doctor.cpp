@@ -8,6 +8,10 @@
 namespace culprit {
 
 int run_doctor(const Options& options) {
+    if (options.list_thresholds)
+        return print_data(options.json() ? thresholds_json() : thresholds_text(style_of(options)))
+                   ? kExitHealthy
+                   : kExitFailed;
     DoctorReport report;
     report.version = CULPRIT_VERSION;
     const std::uint64_t began = boot_now_ns();

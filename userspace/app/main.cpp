@@ -4,10 +4,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <fstream>
+
 #include <fmt/format.h>
 
 #include "app/commands.h"
+#include "detect/thresholds.h"
 #include "util/log.h"
 #include "util/text.h"
 #include "util/time.h"
@@ -29,10 +33,32 @@ void catch_signals() {
         sigaction(number, &action, nullptr);
 }
 
+/// The usual file may be absent; one that was asked for may not.
+Result<void> override_thresholds(const Options& options) {
+    constexpr std::size_t kFileMax = 1 << 20;
+    const bool asked = !options.thresholds.empty();
+    const std::string path = asked ? options.thresholds : kThresholdsFile;
+    std::ifstream file(path, std::ios::binary);
+    if (!file)
+        return asked || errno != ENOENT
+                   ? std::unexpected(
+                         Error{Code::kUsage, sys_error(errno, "read " + safe_text(path)).what})
+                   : Result<void>{};
+    std::string text(kFileMax + 1, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(file.gcount()));
+    if (file.bad() || text.size() > kFileMax)
+        return fail(Code::kUsage, safe_text(path) + " cannot be read, or is no file of thresholds");
+    const auto done = threshold::override_with(text);
+    return done ? done : std::unexpected(done.error().in(safe_text(path)));
+}
+
 int run(const Options& options) {
     if (options.debug)
         set_log_level(Level::kDebug);
     catch_signals();
+    if (const auto done = override_thresholds(options); !done)
+        return print_error(done.error());
     switch (options.command) {
     case Command::kDiagnose:
         return run_diagnose(options);
@@ -41,7 +67,7 @@ int run(const Options& options) {
     case Command::kDoctor:
         return run_doctor(options);
     case Command::kShow:
-        return run_show(options);
+        return options.show_tcp ? run_show_tcp(options) : run_show(options);
     case Command::kNone:
         break;
     }
@@ -68,7 +94,8 @@ Style style_of(const Options& options) {
     const char* none = std::getenv("NO_COLOR");
     const bool terminal = isatty(STDOUT_FILENO) && !(none && *none);
     return {.color = options.color == "always" || (options.color == "auto" && terminal),
-            .json = options.json()};
+            .json = options.json(),
+            .explain = options.explain};
 }
 
 std::set<std::uint32_t> all_event_kinds() {
@@ -93,12 +120,12 @@ Result<Session> start_session(const Options& options, const std::set<std::uint32
                               bool for_people) {
     // a stream shows single packets; a verdict needs a few of each kind, the totals are exact
     // anyway
-    constexpr std::uint32_t kSamplesStream = 256, kSamplesVerdict = 16, kTimedOneIn = 32;
+    constexpr std::uint32_t kSamplesStream = 256, kSamplesVerdict = 16, kTurns = 64;
     auto config = resolve_filters(options.filters);
     if (!config)
         return std::unexpected(config.error());
     config->samples = for_people ? kSamplesStream : kSamplesVerdict;
-    config->sample_mask = kTimedOneIn - 1;
+    config->turns = kTurns;
     config->slow_ns = 100'000'000;
     set_dns(options, *config);
     Session session;

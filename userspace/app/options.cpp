@@ -49,6 +49,12 @@ void add_filters(CLI::App& app, Filters& f) {
     app.add_option("--dev", f.dev, "network device, in --netns or the own namespace");
 }
 
+void add_thresholds(CLI::App& app, Options& o) {
+    app.add_option("--thresholds", o.thresholds,
+                   std::string("lines `Name = value` that override thresholds (default ") +
+                       kThresholdsFile + ", when it is there)");
+}
+
 CLI::Option* add_for(CLI::App& app, Options& o, const std::string& text) {
     return app.add_option_function<std::string>(
         "--for",
@@ -77,9 +83,11 @@ std::string check_kind(const std::string& name) {
 /// A socket has no device, a device no owner.
 void check_show_filters(const Options& o) {
     const Filters& f = o.filters;
-    const bool links = o.topic == Topic::kInterfaces;
-    if (!links && !f.dev.empty())
-        throw CLI::ValidationError("--dev", "goes with show interfaces only");
+    const bool links = !o.show_tcp && o.topic == Topic::kInterfaces;
+    if (o.for_ns && !o.show_tcp)
+        throw CLI::ValidationError("--for", "goes with show tcp only");
+    if (!links && !o.show_tcp && !f.dev.empty())
+        throw CLI::ValidationError("--dev", "goes with show interfaces and tcp only");
     if (links && (f.pid || f.port || !f.comm.empty() || !f.cgroup.empty() || !f.addr.empty()))
         throw CLI::ValidationError("show interfaces", "takes the filters --netns and --dev only");
 }
@@ -104,17 +112,25 @@ CLI::App* add_watch(CLI::App& app, Options& o) {
     return watch;
 }
 
+/// Tables of a moment, and the one that takes a while to fill.
+constexpr const char* kTcpTable = "tcp";
+
 CLI::App* add_show(CLI::App& app, Options& o) {
     CLI::App* show = app.add_subcommand("show", "what is there now, worst first");
+    std::set<std::string> names(std::begin(kTopicNames), std::end(kTopicNames));
+    names.insert(kTcpTable);
     show->add_option_function<std::string>(
             "table",
             [&o](const std::string& name) {
-                o.topic = static_cast<Topic>(std::ranges::find(kTopicNames, name) - kTopicNames);
+                o.show_tcp = name == kTcpTable;
+                if (!o.show_tcp)
+                    o.topic =
+                        static_cast<Topic>(std::ranges::find(kTopicNames, name) - kTopicNames);
             },
-            fmt::format("one of {}", fmt::join(kTopicNames, ", ")))
+            fmt::format("one of {}", fmt::join(names, ", ")))
         ->required()
-        ->check(
-            CLI::IsMember(std::set<std::string>(std::begin(kTopicNames), std::end(kTopicNames))));
+        ->check(CLI::IsMember(names));
+    add_for(*show, o, "tcp: how long to watch (default 5s)");
     show->add_option_function<std::uint32_t>(
             "--limit", [&o](std::uint32_t rows) { o.limit = rows; },
             fmt::format(
@@ -123,6 +139,7 @@ CLI::App* add_show(CLI::App& app, Options& o) {
                 kShowRows))
         ->check(CLI::Range(1U, 1'000'000U));
     show->callback([&o] { check_show_filters(o); });
+    add_thresholds(*show, o);
     add_filters(*show, o.filters);
     add_output(*show, o);
     return show;
@@ -133,6 +150,24 @@ std::string check_finding(const std::string& id) {
         return {};
     return fmt::format("no finding named '{}'; there are {}", safe_text(id),
                        fmt::join(finding_ids(), ", "));
+}
+
+CLI::App* add_diagnose(CLI::App& app, Options& o) {
+    CLI::App* diagnose =
+        app.add_subcommand("diagnose", "watch for a while, then a verdict layer by layer");
+    add_for(*diagnose, o, "how long to watch (default 10s, or as long as --verify's run)");
+    diagnose->add_option("--only", o.only, "report only this finding")->check(check_finding);
+    diagnose->add_option("--save", o.save, "write what was seen to a file for --replay");
+    diagnose->add_option("--replay", o.replay,
+                         "judge what --save wrote, without touching the kernel");
+    diagnose->add_option("--verify", o.verify,
+                         "an earlier verdict as JSON, or what --save wrote: is it repaired?");
+    diagnose->add_flag("--explain", o.explain, "all evidence and all advice, nothing shortened");
+    add_thresholds(*diagnose, o);
+    add_filters(*diagnose, o.filters);
+    add_dns(*diagnose, o);
+    add_output(*diagnose, o);
+    return diagnose;
 }
 
 Result<void> resolve_addr(const std::string& text, abi_config& config) {
@@ -206,8 +241,11 @@ Result<void> resolve_place(const Filters& f, abi_config& config) {
 } // namespace
 
 bool Filters::any() const {
-    return pid || port ||
-           !(comm.empty() && cgroup.empty() && netns.empty() && addr.empty() && dev.empty());
+    return partial() || !netns.empty();
+}
+
+bool Filters::partial() const {
+    return pid || port || !(comm.empty() && cgroup.empty() && addr.empty() && dev.empty());
 }
 
 Result<abi_config> resolve_filters(const Filters& f) {
@@ -255,25 +293,21 @@ std::expected<Options, int> parse_options(int argc, char** argv) {
     app.set_version_flag("--version", CULPRIT_VERSION);
     app.footer(kEpilog);
     app.require_subcommand(1);
-    CLI::App* diagnose =
-        app.add_subcommand("diagnose", "watch for a while, then a verdict layer by layer");
-    add_for(*diagnose, o, "how long to watch (default 10s)");
-    diagnose->add_option("--only", o.only, "report only this finding")->check(check_finding);
-    diagnose->add_option("--save", o.save, "write what was seen to a file for --replay");
-    diagnose->add_option("--replay", o.replay,
-                         "judge what --save wrote, without touching the kernel");
-    add_filters(*diagnose, o.filters);
-    add_dns(*diagnose, o);
-    add_output(*diagnose, o);
+    CLI::App* diagnose = add_diagnose(app, o);
     CLI::App* watch = add_watch(app, o);
     CLI::App* show = add_show(app, o);
     CLI::App* doctor =
         app.add_subcommand("doctor", "what this kernel offers, and what is missing and why");
+    doctor->add_flag("--list-thresholds", o.list_thresholds,
+                     "the numbers that findings are judged by, and nothing else");
+    add_thresholds(*doctor, o);
     add_output(*doctor, o);
     try {
         app.parse(argc, argv);
         if (!o.replay.empty() && (!o.save.empty() || o.filters.any() || o.for_ns))
-            throw CLI::ValidationError("--replay", "goes with --only, --output and --color only");
+            throw CLI::ValidationError(
+                "--replay",
+                "goes with --only, --verify, --explain, --thresholds, --output and --color");
     } catch (const CLI::ParseError& e) {
         const int code = app.exit(e);
         return std::unexpected(code == 0 ? 0 : 2);
@@ -282,8 +316,6 @@ std::expected<Options, int> parse_options(int argc, char** argv) {
                 : *watch  ? Command::kWatch
                 : *show   ? Command::kShow
                           : Command::kDoctor;
-    if (o.command == Command::kDiagnose && !o.for_ns)
-        o.for_ns = 10'000'000'000;
     return o;
 }
 

@@ -20,17 +20,22 @@ enum class Command { kNone, kDiagnose, kWatch, kDoctor, kShow };
 /// Rows `show` prints of a table when the user does not say.
 inline constexpr std::size_t kShowRows = 50;
 
+/// Read where --thresholds names no other.
+inline constexpr const char* kThresholdsFile = "/etc/culprit/thresholds.conf";
+
 /// As typed; nothing looked up yet.
 struct Filters {
     std::uint32_t pid = 0;
     std::string comm, cgroup, netns, addr, dev;
     std::uint16_t port = 0;
     bool any() const;
+    /// More than other namespaces is left out.
+    bool partial() const;
 };
 
 struct Options {
     Command command = Command::kNone;
-    std::uint64_t for_ns = 0; // 0: until a signal arrives
+    std::uint64_t for_ns = 0; // 0: not said
     std::string output = "text", color = "auto";
     Filters filters;
     std::set<std::string> hidden_hooks;
@@ -40,8 +45,12 @@ struct Options {
     std::vector<std::uint16_t> dns_ports; // none: 53
     bool no_dns_names = false;
     std::string only;                 // diagnose
-    std::string save, replay;         // diagnose
+    std::string save, replay, verify; // diagnose
+    bool explain = false;             // diagnose
+    std::string thresholds;           // a file; empty: the usual one, when there is one
+    bool list_thresholds = false;     // doctor
     Topic topic = Topic::kListeners;  // show
+    bool show_tcp = false;            // show: how TCP services fare, instead of a topic
     std::optional<std::size_t> limit; // show
     bool json() const { return output == "json"; }
 };

@@ -13,6 +13,7 @@
 #include "detect/finding.h"
 #include "detect/links.h"
 #include "detect/resolution.h"
+#include "detect/risks.h"
 
 namespace culprit {
 
@@ -57,6 +58,14 @@ constexpr std::array kDetectors = {
     Entry{"packet-loss", detect_packet_loss},
     Entry{"conn-refused", detect_conn_refused},
     Entry{"connect-timeout", detect_connect_timeout},
+    Entry{"syn-loss", detect_syn_loss},
+    Entry{"synack-loss", detect_synack_loss},
+    Entry{"port-scan", detect_port_scan},
+    Entry{"md5-mismatch", detect_md5_mismatch},
+    Entry{"too-many-connections", detect_too_many_connections},
+    Entry{"cpu-throttled", detect_cpu_throttled},
+    Entry{"app-hang", detect_app_hang},
+    Entry{"accept-delay", detect_accept_delay},
     Entry{"rst-storm", detect_rst_storm},
     Entry{"port-exhaustion", detect_port_exhaustion},
     Entry{"tw-overflow", detect_tw_overflow},
@@ -79,6 +88,16 @@ constexpr std::array kDetectors = {
     Entry{"dns-truncated", detect_dns_truncated},
     Entry{"dns-search-amplification", detect_dns_search_amplification},
     Entry{"dns-nxdomain", detect_dns_nxdomain},
+    Entry{"peer-dead", detect_peer_dead},
+    Entry{"zero-window", detect_zero_window},
+    Entry{"receiver-limited", detect_receiver_limited},
+    Entry{"bdp-limited", detect_bdp_limited},
+    Entry{"sndbuf-limited", detect_sndbuf_limited},
+    Entry{"nagle-delack", detect_nagle_delack},
+    Entry{"reordering", detect_reordering},
+    Entry{"duplicate-packets", detect_duplicate_packets},
+    Entry{"network-latency", detect_network_latency},
+    Entry{"app-latency", detect_app_latency},
 };
 
 /// What a symptom and its cause have in common.
@@ -87,7 +106,9 @@ enum class Same {
     kDevice,  // and the namespace; the cause's, or the one it reaches over to
     kPath,    // the device; where the symptom tells of none, a process or the only device there is
     kAddress, // the cause's, as the other end of the symptom, or as its own end anywhere
-    kProcess, // to blame for both
+    kCulprit, // the process to blame
+    kParties, // a process that both name, to blame or hurt
+    kFiller,  // the process that fills a queue at the cause's address suffers from it, too
 };
 
 /// A finding that another one explains.
@@ -125,7 +146,35 @@ constexpr Explained kExplained[] = {
     {"dns-timeout", "duplicate-ip", Same::kAddress},
     {"dns-unreachable", "no-route", Same::kAddress},
     {"dns-unreachable", "neigh-failure", Same::kAddress},
-    {"dns-nxdomain", "dns-search-amplification", Same::kProcess},
+    {"dns-nxdomain", "dns-search-amplification", Same::kCulprit},
+    {"peer-dead", "link-flap", Same::kPath},
+    {"peer-dead", "link-down", Same::kPath},
+    {"peer-dead", "neigh-failure", Same::kAddress},
+    {"peer-dead", "duplicate-ip", Same::kAddress},
+    {"connect-timeout", "peer-dead", Same::kAddress},
+    {"network-latency", "qdisc-latency", Same::kParties},
+    {"network-latency", "link-flap", Same::kPath},
+    {"packet-loss", "network-latency", Same::kFiller},
+    {"receiver-limited", "rcvbuf-prune", Same::kCulprit},
+    {"zero-window", "app-hang", Same::kCulprit},
+    {"receiver-limited", "cpu-throttled", Same::kCulprit},
+    {"app-latency", "app-hang", Same::kCulprit},
+    {"app-latency", "cpu-throttled", Same::kCulprit},
+    {"app-latency", "accept-delay", Same::kCulprit},
+    {"app-latency", "listen-overflow", Same::kCulprit},
+    {"app-latency", "zero-window", Same::kCulprit},
+    {"app-latency", "nagle-delack", Same::kParties},
+    {"syn-loss", "link-flap", Same::kPath},
+    {"syn-loss", "nic-errors", Same::kPath},
+    {"syn-loss", "neigh-failure", Same::kAddress},
+    {"syn-loss", "duplicate-ip", Same::kAddress},
+    {"synack-loss", "link-flap", Same::kPath},
+    {"synack-loss", "nic-errors", Same::kPath},
+    {"too-many-connections", "fd-exhaustion", Same::kCulprit},
+    // who has to act is who set the quota
+    {"listen-overflow", "cpu-throttled", Same::kCulprit},
+    {"accept-delay", "cpu-throttled", Same::kCulprit},
+    {"app-hang", "cpu-throttled", Same::kCulprit},
 };
 
 /// "10.0.0.1:80" and "[::1]:80" without the port.
@@ -142,6 +191,18 @@ bool share_process(const Finding& a, const Finding& b) {
             return one.owner.tgid && same_process(one.owner, other.owner);
         });
     });
+}
+
+bool is_named(const Finding& finding, const abi_owner& owner) {
+    const auto is = [&](const Party& party) { return same_process(party.owner, owner); };
+    return owner.tgid &&
+           ((finding.culprit && is(*finding.culprit)) || std::ranges::any_of(finding.affected, is));
+}
+
+bool share_party(const Finding& a, const Finding& b) {
+    return (a.culprit && is_named(b, a.culprit->owner)) ||
+           std::ranges::any_of(a.affected,
+                               [&](const Party& party) { return is_named(b, party.owner); });
 }
 
 bool has_one_device(std::uint32_t netns, const Links& links) {
@@ -182,9 +243,14 @@ bool have_in_common(Same same, const Finding& cause, const Finding& symptom, con
         return on_path(cause, symptom, links);
     case Same::kAddress:
         return at_address(cause, symptom.where);
-    case Same::kProcess:
-        return cause.culprit && symptom.culprit &&
+    case Same::kCulprit:
+        return cause.culprit && symptom.culprit && cause.culprit->owner.tgid &&
                same_process(cause.culprit->owner, symptom.culprit->owner);
+    case Same::kParties:
+        return share_party(cause, symptom);
+    case Same::kFiller:
+        return cause.culprit && is_named(symptom, cause.culprit->owner) &&
+               at_address(cause, symptom.where);
     }
     return false;
 }
@@ -199,11 +265,37 @@ bool explains(const Finding& cause, const Finding& symptom, const Links& links) 
     });
 }
 
+/// Findings that may tell of the drops of another one instead of it.
+struct Stead {
+    std::string_view owner, teller;
+};
+constexpr Stead kInstead[] = {
+    {"firewall-drop", "firewall-reject"}, {"firewall-drop", "conntrack-full"},
+    {"xdp-drop", "xdp-exception"},        {"qdisc-drop", "qdisc-latency"},
+    {"qdisc-drop", "link-flap"},          {"qdisc-drop", "link-down"},
+    {"local-drop", "link-flap"},          {"local-drop", "link-down"},
+    {"mtu-mismatch", "local-drop"},
+};
+
+bool tells_of(const Finding& finding, std::string_view drops_of) {
+    return finding.id == drops_of || std::ranges::any_of(kInstead, [&](const Stead& one) {
+               return one.owner == drops_of && one.teller == finding.id;
+           });
+}
+
+bool excuses(const Finding& cause, const Finding& symptom) {
+    return cause.severity >= Severity::kWarning &&
+           std::ranges::any_of(symptom.excuses, [&](const Excuse& excuse) {
+               return excuse.netns == cause.where.netns && tells_of(cause, excuse.id);
+           });
+}
+
 void leave_out_explained(std::vector<Finding>& all, const Links& links) {
     const std::vector<Finding> causes = all;
     std::erase_if(all, [&](const Finding& symptom) {
-        return std::ranges::any_of(
-            causes, [&](const Finding& cause) { return explains(cause, symptom, links); });
+        return std::ranges::any_of(causes, [&](const Finding& cause) {
+            return explains(cause, symptom, links) || excuses(cause, symptom);
+        });
     });
 }
 
@@ -222,8 +314,12 @@ std::span<const std::string_view> finding_ids() {
 std::vector<Finding> detect_all(const Facts& facts) {
     std::vector<Finding> all;
     for (const Entry& entry : kDetectors)
-        for (Finding& finding : entry.detect(facts))
+        for (Finding& finding : entry.detect(facts)) {
+            for (Advice& advice : finding.advice)
+                if (advice.risk.empty())
+                    advice.risk = usual_risk(advice.command);
             all.push_back(std::move(finding));
+        }
     leave_out_explained(all, facts.links());
     std::ranges::stable_sort(all, [](const Finding& a, const Finding& b) {
         return a.severity != b.severity ? a.severity > b.severity : a.confidence > b.confidence;

@@ -68,6 +68,8 @@ constexpr std::array kBenign = {
     Benign{"NOT_SPECIFIED", "inet_sock_destruct",
            "what was left in a queue when its socket closed"},
     Benign{"NOT_SPECIFIED", "skb_queue_purge", "what was left in a queue when its socket closed"},
+    Benign{"NOT_SPECIFIED", "skb_rbtree_purge",
+           "what had waited for missing data when its connection closed"},
     Benign{"NOT_SPECIFIED", "tun_queue_purge",
            "what a TUN device's process left unread at its end"},
     Benign{"NOT_SPECIFIED", "netlink_broadcast_filtered", "a netlink message nobody subscribed to"},

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
 // connect-timeout. Claim: a process's connection attempts get no answer, or only after repeats.
 // Evidence: attempts that timed out or were given up after repeated SYNs, attempts still waiting.
-// Looks alike: a refused connection (answered), a drop on this host or a listener of this host that
-// does not accept (local-drop, listen-overflow and their like explain it and this is not reported),
-// an attempt that fails before a SYN is sent.
+// Looks alike: a refused connection (answered), a drop on this host that another finding tells of,
+// or a listener of this host that does not accept (this is not reported then), handshakes of which
+// some are answered at once and others are lost (syn-loss), an attempt that fails before a SYN is
+// sent.
 #include <map>
 #include <tuple>
 
 #include <fmt/format.h>
 
+#include "detect/drops.h"
 #include "detect/finding.h"
 #include "detect/flows.h"
+#include "detect/handshakes.h"
 #include "detect/listeners.h"
 #include "detect/thresholds.h"
 #include "detect/unreachable.h"
@@ -78,43 +81,52 @@ bool is_fault(const Attempts& a) {
            static_cast<double>(a.syn_repeats) >= threshold::kLateShare * attempts;
 }
 
+Finding describe(const Attempts& a, const Window& total) {
+    const std::string to = destination(a.flow);
+    Finding finding{.id = "connect-timeout",
+                    .severity = a.ok ? Severity::kWarning : Severity::kCritical};
+    finding.confidence = a.ok ? 0.8 : 0.9;
+    finding.title =
+        fmt::format("{} gets {} answer when it connects to {}",
+                    owner_name(a.party.owner, total.names), a.ok ? "late or no" : "no", to);
+    add_party(finding.affected, a.party); // it suffers; who drops its packets is not known here
+    finding.where = {.remote = to, .netns = a.party.netns};
+    finding.first_ns = a.first_ns;
+    finding.count = std::max(a.timed_out + a.given_up, a.waiting);
+    finding.rate_per_s = per_second(total, double(finding.count));
+    finding.evidence.push_back(
+        {fmt::format("{} attempts timed out, {} were given up by the process, {} succeeded",
+                     a.timed_out, a.given_up, a.ok),
+         double(a.timed_out + a.given_up), "attempts", "inet_sock_set_state"});
+    finding.evidence.push_back(
+        {fmt::format("{} SYNs were sent again, by {} attempts", a.syn_repeats, a.waiting),
+         double(a.syn_repeats), "SYNs", "tcp_retransmit_skb"});
+    finding.advice.push_back(
+        {"the destination is down, filtered, or its answers are lost on the way",
+         fmt::format("mtr -rwzc 20 {}", address(a.flow, false))});
+    finding.verify =
+        fmt::format("diagnose --only connect-timeout --port {} --for 30s", a.flow.remote_port);
+    return finding;
+}
+
 } // namespace
 
 std::vector<Finding> detect_connect_timeout(const Facts& facts) {
     const LocalDrops drops = find_local_drops(facts.total);
     const Listeners listeners(facts.total);
     const Unreachables unreachables(facts.total);
+    const HandshakeLosses losses(facts);
     std::vector<Finding> findings;
     for (const auto& [key, a] : collect(facts.total)) {
-        if (!is_fault(a) || drops.of_destination(a.flow) || listeners.at(a.flow, false) ||
+        if (!is_fault(a) || losses.has(a.flow) || listeners.at(a.flow, false) ||
             unreachables.explains(a.flow))
             continue;
-        const std::string to = destination(a.flow);
-        Finding finding{.id = "connect-timeout",
-                        .severity = a.ok ? Severity::kWarning : Severity::kCritical};
-        finding.confidence = a.ok ? 0.8 : 0.9;
-        finding.title = fmt::format("{} gets {} answer when it connects to {}",
-                                    owner_name(a.party.owner, facts.total.names),
-                                    a.ok ? "late or no" : "no", to);
-        add_party(finding.affected, a.party); // it suffers; who drops its packets is not known here
-        finding.where = {.remote = to, .netns = a.party.netns};
-        finding.first_ns = a.first_ns;
-        finding.count = std::max(a.timed_out + a.given_up, a.waiting);
-        finding.rate_per_s =
-            facts.total.seconds() > 0 ? double(finding.count) / facts.total.seconds() : 0;
-        finding.evidence.push_back(
-            {fmt::format("{} attempts timed out, {} were given up by the process, {} succeeded",
-                         a.timed_out, a.given_up, a.ok),
-             double(a.timed_out + a.given_up), "attempts", "inet_sock_set_state"});
-        finding.evidence.push_back(
-            {fmt::format("{} SYNs were sent again, by {} attempts", a.syn_repeats, a.waiting),
-             double(a.syn_repeats), "SYNs", "tcp_retransmit_skb"});
-        finding.evidence.push_back(no_local_drop(facts.total));
-        finding.advice.push_back(
-            {"the destination is down, filtered, or its answers are lost on the way",
-             fmt::format("mtr -rwzc 20 {}", address(a.flow, false))});
-        finding.verify =
-            fmt::format("diagnose --only connect-timeout --port {} --for 30s", a.flow.remote_port);
+        Finding finding = describe(a, facts.total);
+        // told there, if it is told at all
+        if (const DropPlace* at = drops.of_destination(a.flow))
+            finding.excuses.push_back(drop_owner(*at, facts.total));
+        else
+            finding.evidence.push_back(no_local_drop(facts.total));
         findings.push_back(std::move(finding));
     }
     return findings;

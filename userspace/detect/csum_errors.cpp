@@ -10,6 +10,7 @@
 #include "detect/receivers.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -17,14 +18,9 @@ namespace {
 
 std::uint64_t received(const Window& total, std::uint32_t netns, std::uint64_t corrupt) {
     return std::max(grown(total, netns, counter("Tcp.InSegs")) +
-                        grown(total, netns, counter("Udp.InDatagrams")) + corrupt,
-                    grown(total, netns, counter("Ip.InReceives")));
-}
-
-/// How many IPv6 packets arrived in all is not counted: a share of them is a guess.
-bool has_ipv6(const DropFacts& drops) {
-    return std::ranges::any_of(
-        drops.samples, [](const auto& sample) { return sample.record.flow.family == AF_INET6; });
+                        udp_growth(total, netns).delivered + corrupt,
+                    grown(total, netns, counter("Ip.InReceives")) +
+                        grown(total, netns, counter("Ip6.InReceives")));
 }
 
 Finding describe(const DropFacts& drops, const Window& total) {
@@ -34,9 +30,9 @@ Finding describe(const DropFacts& drops, const Window& total) {
     const Tally sources = sources_of(drops.samples);
     const std::string on = device(netns, drops.main_device(), total.names);
     Finding finding{.id = "csum-errors", .layer = Layer::kNetwork};
-    finding.severity = share >= threshold::kCsumCritical && !has_ipv6(drops) ? Severity::kCritical
-                       : share >= threshold::kCsumWarning                    ? Severity::kWarning
-                                                                             : Severity::kInfo;
+    finding.severity = share >= threshold::kCsumCritical  ? Severity::kCritical
+                       : share >= threshold::kCsumWarning ? Severity::kWarning
+                                                          : Severity::kInfo;
     finding.confidence = 0.95;
     finding.where = {.remote = sources.first(),
                      .device = drops.main_device() ? on : "",
@@ -56,7 +52,7 @@ Finding describe(const DropFacts& drops, const Window& total) {
          share, "ratio", "kfree_skb"});
     finding.evidence.push_back({fmt::format("the namespace counts {} of TCP and {} of UDP",
                                             grown(total, netns, counter("Tcp.InCsumErrors")),
-                                            grown(total, netns, counter("Udp.InCsumErrors"))),
+                                            udp_growth(total, netns).csum),
                                 std::nullopt, "", "Tcp.InCsumErrors, Udp.InCsumErrors"});
     if (!sources.counts.empty())
         finding.evidence.push_back(
@@ -65,7 +61,7 @@ Finding describe(const DropFacts& drops, const Window& total) {
         {"cable, transceiver and port first; then the devices on the way that rewrite packets "
          "(NAT, tunnels, a virtual switch's offloads)",
          fmt::format("{}ip -s -s link show {}", in_netns(netns, total.names),
-                     finding.where.device)});
+                     shell_word(finding.where.device))});
     finding.verify = verify_in_netns(finding);
     return finding;
 }

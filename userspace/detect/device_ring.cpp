@@ -2,8 +2,8 @@
 // tx-ring-full, nic-tx-timeout. Claim: the device does not take what it is given: its ring is full,
 // because the process behind a TUN device does not read or the hardware is slow; or a transmit
 // queue hung. Evidence: drops at the ring, refusals and time-outs of the driver. Looks alike: a
-// queue of the stack that is full (another place); a driver that is busy now and then (kept
-// packets, no loss: info at most).
+// queue of the stack that is full (another place); a driver that is busy: it takes the packet
+// later, nothing is lost (info, and only when it goes on).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -45,7 +45,7 @@ std::optional<Finding> ring_finding(const DropFacts& drops, const Window& total)
     }
     story.advice.push_back({"a longer ring takes longer bursts, no more",
                             fmt::format("{}ip link set dev {} txqueuelen 2000",
-                                        in_netns(drops.at.netns, total.names), dev)});
+                                        in_netns(drops.at.netns, total.names), shell_word(dev))});
     auto finding = drop_finding(story, drops, total);
     if (!finding)
         return finding;
@@ -74,8 +74,9 @@ std::optional<Finding> busy_finding(const nic_total& nic, const Window& total) {
     finding.rate_per_s = per_second(total, double(nic.busy));
     finding.evidence.push_back({fmt::format("the driver was busy {} times", nic.busy),
                                 static_cast<double>(nic.busy), "times", "net_dev_xmit"});
-    finding.advice = {{"look at the length of its rings, and at pause frames",
-                       fmt::format("{}ethtool -g {}", in_netns(nic.netns, total.names), dev)}};
+    finding.advice = {
+        {"look at the length of its rings, and at pause frames",
+         fmt::format("{}ethtool -g {}", in_netns(nic.netns, total.names), shell_word(dev))}};
     finding.verify = verify_in_netns(finding);
     return finding;
 }
@@ -126,7 +127,8 @@ std::vector<Finding> detect_nic_tx_timeout(const Facts& facts) {
                  static_cast<double>(times), "times", "net_dev_xmit_timeout"});
         finding.advice = {
             {"the driver or the hardware is at fault: see what it reports", "dmesg | grep " + dev},
-            {"compare driver and firmware with what the vendor advises", in + "ethtool -i " + dev}};
+            {"compare driver and firmware with what the vendor advises",
+             in + "ethtool -i " + shell_word(dev)}};
         finding.verify = verify_in_netns(finding);
         findings.push_back(std::move(finding));
     }

@@ -37,6 +37,8 @@ constexpr std::array kClasses = {
     DropClass{"rcvbuf-prune", "SOCKET_BACKLOG", "tcp*"},
     DropClass{"rcvbuf-prune", "TCP_OFO_DROP", "*"},
     DropClass{"rcvbuf-prune", "TCP_OFO_QUEUE_PRUNE", "*"},
+    DropClass{"md5-mismatch", "TCP_MD5*", "*"},
+    DropClass{"md5-mismatch", "TCP_AO*", "*"},
     DropClass{"csum-errors", "TCP_CSUM", "*"},
     DropClass{"csum-errors", "UDP_CSUM", "*"},
     DropClass{"csum-errors", "ICMP_CSUM", "*"},

@@ -81,6 +81,21 @@ void add_resent(Finding& finding, const DropFacts& drops, const Window& total) {
          ratio, "ratio", "Tcp.RetransSegs / Tcp.OutSegs"});
 }
 
+/// "eth0 900, eth1 100", most first: the finding's place is only the first.
+std::string devices_text(const DropFacts& drops, const Names& names) {
+    constexpr std::size_t kNamed = 4;
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> most;
+    for (const auto& [ifindex, packets] : drops.devices)
+        most.emplace_back(packets, ifindex);
+    std::ranges::sort(most, std::greater{});
+    std::string text;
+    for (std::size_t i = 0; i < std::min(most.size(), kNamed); i++)
+        text += fmt::format("{}{} {}", i ? ", " : "",
+                            most[i].second ? device(drops.at.netns, most[i].second, names) : "none",
+                            most[i].first);
+    return most.size() > kNamed ? text + fmt::format(" and {} more", most.size() - kNamed) : text;
+}
+
 void add_evidence(Finding& finding, const DropFacts& drops, const Window& total) {
     std::string protocols;
     for (const auto& [name, packets] : drops.protocols)
@@ -100,6 +115,9 @@ void add_evidence(Finding& finding, const DropFacts& drops, const Window& total)
         line != total.names.sources.end())
         finding.evidence.push_back(
             {"dropped in " + line->second, std::nullopt, "", "debug information"});
+    if (drops.devices.size() > 1)
+        finding.evidence.push_back(
+            {"by device: " + devices_text(drops, total.names), std::nullopt, "", "kfree_skb"});
     if (!drops.example.empty())
         finding.evidence.push_back({"for example " + drops.example, std::nullopt, "", "kfree_skb"});
 }
@@ -138,6 +156,13 @@ bool DropFacts::hurts() const {
 std::uint32_t DropFacts::main_device() const {
     const auto most = std::ranges::max_element(devices, {}, [](const auto& d) { return d.second; });
     return most == devices.end() ? 0 : most->first;
+}
+
+Excuse drop_owner(const DropPlace& at, const Window& total) {
+    DropFacts facts;
+    facts.symbol = symbol(at.location, total.names);
+    return {std::string(drop_class(drop_reason(at.reason, total.names), facts.function())),
+            at.netns};
 }
 
 Drops::Drops(const Window& total) {
@@ -211,7 +236,7 @@ void Drops::add_suffering(const Window& total) {
     }
     for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT))
         if (attempt.result != ABI_RESULT_OK && attempt.error != ECONNREFUSED &&
-            !changed_its_mind(attempt))
+            !changed_its_mind(attempt, info))
             if (DropFacts* facts = facts_of(drops.of_destination(attempt.flow))) {
                 facts->conversations += info.count;
                 facts->syn_conversations += info.count;
@@ -268,7 +293,7 @@ bool is_ordinary(const DropFacts& drops, const Window& total) {
 
 std::optional<Finding> drop_finding(const DropStory& story, const DropFacts& drops,
                                     const Window& total) {
-    const bool hurts = drops.hurts() && !is_ordinary(drops, total);
+    const bool hurts = drops.hurts() && !(story.crowded && is_ordinary(drops, total));
     const bool needed = story.needed && drops.packets >= threshold::kDropHurtMin;
     if (!hurts && !needed && drops.packets < threshold::kDropInfoMin)
         return std::nullopt;
@@ -283,7 +308,8 @@ std::optional<Finding> drop_finding(const DropStory& story, const DropFacts& dro
     if (drops.affected.empty() && !hurts && !needed)
         finding.title += "; nobody is seen to miss them";
     const bool grave = drops.syn_conversations >= threshold::kUnansweredMin ||
-                       drops.segs_again >= threshold::kDropCriticalSegs;
+                       (drops.segs_again >= threshold::kDropCriticalSegs &&
+                        drops.packets >= threshold::kDropCriticalPackets);
     finding.severity = !hurts && !needed ? Severity::kInfo
                        : grave           ? Severity::kCritical
                                          : Severity::kWarning;

@@ -39,6 +39,9 @@ struct DropFacts {
 /// is narrower.
 std::string_view drop_class(std::string_view reason, std::string_view function);
 
+/// The finding that tells of the drops at that place.
+Excuse drop_owner(const DropPlace& at, const Window& total);
+
 class Drops {
 public:
     explicit Drops(const Window& total);
@@ -66,7 +69,8 @@ struct DropStory {
     Layer layer;
     std::string title; // what is dropped and why; the processes that suffer are added
     std::vector<Advice> advice;
-    bool needed = false; // somebody needs these packets even where no sufferer is on this host
+    bool needed = false;  // somebody needs these packets even where no sufferer is on this host
+    bool crowded = false; // what is full there may be so in ordinary life: TCP finds its rate so
 };
 
 /// What is said of drops that no other finding tells of.

@@ -12,6 +12,7 @@
 
 #include "detect/neighbours.h"
 #include "detect/thresholds.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -83,11 +84,12 @@ Finding describe(const NeighbourFacts& n, const Pair& pair, const Dealings& deal
     finding.advice.push_back({"find both on the switch by their link-layer addresses, and give one "
                               "of them another IP address",
                               show_neighbour(n, total.names)});
+    const std::string dev = shell_word(finding.where.device);
     finding.advice.push_back(
         {"see both answer", fmt::format("{}{} {} {}", in_netns(n.netns, total.names),
                                         n.family == AF_INET6 ? "ndisc6 -m" : "arping -c 5 -I",
-                                        n.family == AF_INET6 ? n.address : finding.where.device,
-                                        n.family == AF_INET6 ? finding.where.device : n.address)});
+                                        n.family == AF_INET6 ? n.address : dev,
+                                        n.family == AF_INET6 ? dev : n.address)});
     return finding;
 }
 

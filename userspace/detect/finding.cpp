@@ -12,6 +12,7 @@
 #include "detect/listeners.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -93,7 +94,8 @@ Evidence no_local_drop(const Window& total) {
 
 std::string in_netns(std::uint32_t netns, const Names& names) {
     const auto named = names.netns.find(netns);
-    return named == names.netns.end() ? "" : fmt::format("ip netns exec {} ", named->second);
+    return named == names.netns.end() ? ""
+                                      : fmt::format("ip netns exec {} ", shell_word(named->second));
 }
 
 std::string verify_in_netns(const Finding& finding) {
@@ -126,9 +128,9 @@ bool is_to_many(const abi_flow& flow) {
     return (flow.remote[0] & 0xf0) == 0xe0 || flow.remote[0] == 0xff;
 }
 
-bool changed_its_mind(const connect_event& attempt) {
-    return attempt.result == ABI_RESULT_ABANDONED && !attempt.syn_retransmits &&
-           attempt.latency_ns < threshold::kPatienceNs;
+bool changed_its_mind(const connect_event& attempts, const RowInfo& info) {
+    return attempts.result == ABI_RESULT_ABANDONED && !attempts.syn_retransmits &&
+           attempts.latency_ns < threshold::kPatienceNs * std::max<std::uint64_t>(info.count, 1);
 }
 
 bool is_from_stranger(const drop_event& packet) {

@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "abi/event.h"
+#include "detect/tcp_services.h"
 #include "model/window.h"
 #include "signals/capture.h"
 
@@ -32,6 +34,7 @@ struct Evidence {
 struct Advice {
     std::string text;
     std::string command; // may be empty
+    std::string risk;    // what the command may cost; empty when it only looks (risks.cpp)
 };
 
 /// A process: to blame, or hurt. tgid is 0 when unknown, and provenance says so.
@@ -42,6 +45,26 @@ struct Party {
 
 struct Where {
     std::string local, remote, device, kernel, reason; // empty when not applicable
+    std::uint32_t netns = 0;
+};
+
+/// How wide one has to look around a finding to see traffic that its fault would meet.
+enum class TrafficScope { kNone, kEnd, kDevice, kNetns, kHost };
+inline constexpr const char* kTrafficScopeNames[] = {"none", "end", "device", "netns", "host"};
+
+/// Without traffic a fault cannot show, and that it does not show proves nothing.
+struct Traffic {
+    TrafficScope scope = TrafficScope::kNone;
+    double tries_per_s = 0;       // attempts, drops, segments sent again, whatever became of them
+    double connections_per_s = 0; // that came about or ended; of an end only
+    double packets_per_s = 0;     // that went through
+    double load() const { return tries_per_s + connections_per_s + packets_per_s; }
+    bool works() const { return connections_per_s > 0 || packets_per_s > 0; }
+};
+
+/// Another finding that tells of the same trouble.
+struct Excuse {
+    std::string id;
     std::uint32_t netns = 0;
 };
 
@@ -62,10 +85,14 @@ struct Finding {
     std::vector<Evidence> evidence;
     std::vector<Advice> advice;
     std::string verify; // arguments of `culprit` that re-check this finding
+    Traffic traffic;    // at its place, during the run
+    /// Left out when one of these is reported at warning or worse: no fault is excused by silence.
+    std::vector<Excuse> excuses;
 };
 
 class Drops;
 class Links;
+struct FirewallDrops;
 
 /// All that a detector may look at.
 struct Facts {
@@ -78,6 +105,9 @@ struct Facts {
     /// Devices of the run, the same way.
     const Links& links() const;
     mutable std::shared_ptr<const Links> known_links;
+    /// What firewalls dropped in the run (netfilter.h), the same way.
+    const std::vector<FirewallDrops>& firewall_drops() const;
+    mutable std::shared_ptr<const std::vector<FirewallDrops>> known_firewall_drops;
 };
 
 /// A kernel counter against what the hooks saw.
@@ -110,6 +140,51 @@ struct SelfCost {
     std::vector<ProgramCost> programs;
 };
 
+/// How far the trouble reaches.
+struct Impact {
+    std::vector<std::string> hurt;          // "nginx (pid 42)": processes that grave findings name
+    std::size_t processes = 0;              // seen, these among them
+    std::set<std::uint32_t> netns;          // network namespaces of grave findings
+    std::uint64_t attempts = 0, failed = 0; // to connect
+    std::uint64_t ended = 0, cut = 0;       // connections; of them with data, by reset or timeout
+    std::uint64_t sent_again = 0;           // connections that had to send something again
+};
+
+/// How a finding of an earlier verdict fares.
+enum class Repair { kFixed, kImproved, kUnchanged, kWorse, kNotExercised, kNotChecked };
+inline constexpr const char* kRepairNames[] = {"fixed", "improved",      "unchanged",
+                                               "worse", "not exercised", "not checked"};
+
+/// What is compared of a finding, whichever run it is of.
+struct Sighting {
+    std::string id, title;
+    std::string comm; // the culprit's; empty when nobody is to blame or it is not known
+    Severity severity = Severity::kInfo;
+    Layer layer = Layer::kTransport;
+    std::uint64_t count = 0;
+    double rate_per_s = 0;
+    Where where;
+    std::string netns_name;
+    Traffic traffic;
+};
+
+struct Verified {
+    Sighting before;
+    std::optional<std::size_t> after; // in the findings of the verdict
+    Repair repair = Repair::kNotExercised;
+    std::string why;       // empty where the numbers say it all
+    double load_per_s = 0; // now, where it was
+};
+
+/// An earlier verdict against this one.
+struct Verification {
+    std::string from, to;           // of the earlier run, RFC 3339
+    std::vector<Verified> findings; // of the earlier run
+    std::vector<std::size_t> fresh; // in the findings of the verdict
+    bool any_left = false;          // grave ones, of the earlier run or new
+    bool any_open = false;          // grave ones of which nothing is known now
+};
+
 struct Verdict {
     std::string host, kernel;
     std::uint64_t from_ns = 0, to_ns = 0;
@@ -117,11 +192,15 @@ struct Verdict {
     Outcome outcome = Outcome::kIncomplete;
     std::vector<Finding> findings; // by severity, then confidence
     std::vector<LayerVerdict> layers;
+    std::vector<TcpService> tcp; // worst first
     std::vector<Reconciled> reconciliation;
     std::vector<std::string> reconciliation_gaps; // namespaces that could not be read, and why
     std::map<std::uint32_t, Lost> lost;           // by kind
     std::vector<std::string> incomplete;          // why the verdict may miss something
     std::string scope; // "12 connections attempted, 340 closed, 4 processes, 2 namespaces"
+    Impact impact;
+    std::vector<std::string> thresholds; // "kLossSegsMin = 5 (10)": changed by the user
+    std::optional<Verification> verification;
     Names names;
     SelfCost self;
 };
@@ -140,6 +219,14 @@ std::vector<Finding> detect_local_drop(const Facts& facts);
 std::vector<Finding> detect_packet_loss(const Facts& facts);
 std::vector<Finding> detect_conn_refused(const Facts& facts);
 std::vector<Finding> detect_connect_timeout(const Facts& facts);
+std::vector<Finding> detect_syn_loss(const Facts& facts);
+std::vector<Finding> detect_synack_loss(const Facts& facts);
+std::vector<Finding> detect_port_scan(const Facts& facts);
+std::vector<Finding> detect_md5_mismatch(const Facts& facts);
+std::vector<Finding> detect_too_many_connections(const Facts& facts);
+std::vector<Finding> detect_accept_delay(const Facts& facts);
+std::vector<Finding> detect_app_hang(const Facts& facts);
+std::vector<Finding> detect_cpu_throttled(const Facts& facts);
 std::vector<Finding> detect_rst_storm(const Facts& facts);
 std::vector<Finding> detect_firewall_drop(const Facts& facts);
 std::vector<Finding> detect_firewall_reject(const Facts& facts);
@@ -178,6 +265,16 @@ std::vector<Finding> detect_xdp_drop(const Facts& facts);
 std::vector<Finding> detect_xdp_exception(const Facts& facts);
 std::vector<Finding> detect_tc_drop(const Facts& facts);
 std::vector<Finding> detect_cgroup_drop(const Facts& facts);
+std::vector<Finding> detect_zero_window(const Facts& facts);
+std::vector<Finding> detect_receiver_limited(const Facts& facts);
+std::vector<Finding> detect_bdp_limited(const Facts& facts);
+std::vector<Finding> detect_sndbuf_limited(const Facts& facts);
+std::vector<Finding> detect_nagle_delack(const Facts& facts);
+std::vector<Finding> detect_app_latency(const Facts& facts);
+std::vector<Finding> detect_network_latency(const Facts& facts);
+std::vector<Finding> detect_reordering(const Facts& facts);
+std::vector<Finding> detect_duplicate_packets(const Facts& facts);
+std::vector<Finding> detect_peer_dead(const Facts& facts);
 
 /// Known finding ids, for --only.
 std::span<const std::string_view> finding_ids();
@@ -190,6 +287,7 @@ struct VerdictInput {
     bool filtered =
         false;        // the user narrowed the view: counters of whole namespaces do not compare
     std::string only; // one finding id; empty for all
+    std::vector<std::string> gaps; // what could not be looked at, beside signals
 };
 Verdict judge(const VerdictInput& input);
 
@@ -197,7 +295,7 @@ Verdict judge(const VerdictInput& input);
 Evidence no_local_drop(const Window& total);               // "no drop of these packets here"
 std::string percent(double ratio);                         // "5.1 %"
 bool same_process(const abi_owner& a, const abi_owner& b); // pid and start time
-/// "ip netns exec NAME " for a command about a namespace that has a name.
+/// "ip netns exec NAME " for a command about a namespace that has a name, quoted for a shell.
 std::string in_netns(std::uint32_t netns, const Names& names);
 /// "diagnose --only ID --netns N --for 30s"
 std::string verify_in_netns(const Finding& finding);

@@ -111,7 +111,7 @@ Finding describe(const FirewallDrops& group, Finding finding, const Names& names
 
 std::vector<Finding> detect(const Facts& facts, bool rejected) {
     std::vector<Finding> findings;
-    for (const FirewallDrops& group : firewall_drops(facts)) {
+    for (const FirewallDrops& group : facts.firewall_drops()) {
         if (group.rejected != rejected)
             continue;
         const DropStory story{.id = rejected ? "firewall-reject" : "firewall-drop",

@@ -44,8 +44,9 @@ LocalDrops find_local_drops(const Window& total);
 /// Announcements and searches, which nobody in particular answers.
 bool is_to_many(const abi_flow& flow);
 
-/// Given up at once, as who tries several addresses does: nobody waited for the answer.
-bool changed_its_mind(const connect_event& attempt);
+/// Attempts of one row, given up at once, as who tries several addresses does: nobody waited for
+/// the answer.
+bool changed_its_mind(const connect_event& attempts, const RowInfo& info);
 
 /// Received from an address of the Internet. Anybody's: without a sufferer on this host, what it
 /// repeats is no proof that it is needed (scanners and floods repeat too).

@@ -8,6 +8,7 @@
 #include "detect/links.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -56,14 +57,14 @@ Severity severity_of(const LinkFacts& link, bool hurts) {
 }
 
 Advice advice_for(const LinkFacts& link, const Names& names) {
-    const std::string in = in_netns(link.sum.netns, names);
+    const std::string in = in_netns(link.sum.netns, names), dev = shell_word(link.name);
     if (link.state() == LinkState::kOff)
         return {"switch it on again if that was not meant",
-                fmt::format("{}ip link set {} up", in, link.name)};
+                fmt::format("{}ip link set {} up", in, dev)};
     return link.hardware() ? Advice{"cable, transceiver, or the switch's port",
-                                    fmt::format("{}ethtool {}", in, link.name)}
+                                    fmt::format("{}ethtool {}", in, dev)}
                            : Advice{"look at the other end of the link",
-                                    fmt::format("{}ip -d link show {}", in, link.name)};
+                                    fmt::format("{}ip -d link show {}", in, dev)};
 }
 
 Finding describe(const LinkFacts& link, bool hurts, const Window& total) {
@@ -89,18 +90,8 @@ Finding describe(const LinkFacts& link, bool hurts, const Window& total) {
         finding.evidence.push_back(
             {fmt::format("it worked in this run, with {} packets", link.packets()),
              double(link.packets()), "packets", "rtnetlink"});
-    if (link.peer)
-        finding.evidence.push_back(
-            {fmt::format("its other end is {}", link_name(*link.peer, link.sum.netns, total.names)),
-             std::nullopt, "", "rtnetlink"});
-    add_stop_evidence(finding, link, total);
-    if (link.peer)
-        add_stop_evidence(finding, *link.peer, total);
     finding.title = fmt::format("{} {}", how(link, total.names), since(link, total));
-    if (!finding.affected.empty())
-        finding.title +=
-            fmt::format(": {}{}", owner_name(finding.affected[0].owner, total.names),
-                        finding.affected.size() > 1 ? " and others suffer" : " suffers");
+    add_who_misses_it(finding, link, total);
     finding.advice.push_back(advice_for(link, total.names));
     finding.verify = verify_in_netns(finding);
     return finding;

@@ -9,6 +9,7 @@
 #include "detect/links.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -41,15 +42,16 @@ std::string what_happens(const LinkFacts& link, const Names& names) {
 }
 
 Advice advice_for(const LinkFacts& link, const Names& names) {
+    const std::string dev = shell_word(link.name);
     if (link.by.owner.tgid)
         return {"find out why this process sets the device down; it may be a helper of another one",
                 fmt::format("ps -o pid,ppid,lstart,cmd -p {}", link.by.owner.tgid)};
     if (link.hardware())
         return {"cable, transceiver, the switch's port, or the driver resets the device",
-                fmt::format("{}ethtool {}; dmesg | grep {}", in_netns(link.sum.netns, names),
-                            link.name, link.name)};
+                fmt::format("{}ethtool {}; dmesg | grep -F {}", in_netns(link.sum.netns, names),
+                            dev, dev)};
     return {"look at the other end of the link",
-            fmt::format("{}ip -d -s link show {}", in_netns(link.sum.netns, names), link.name)};
+            fmt::format("{}ip -d -s link show {}", in_netns(link.sum.netns, names), dev)};
 }
 
 Finding describe(const LinkFacts& link, bool hurts, const Window& total) {
@@ -79,19 +81,8 @@ Finding describe(const LinkFacts& link, bool hurts, const Window& total) {
         finding.evidence.push_back(
             {fmt::format("taken down {} times by a process, not by the cable", link.off_times),
              double(link.off_times), "times", "qdisc_reset"});
-    if (link.peer)
-        finding.evidence.push_back(
-            {fmt::format("its other end is {}, which loses its carrier with it",
-                         link_name(*link.peer, link.sum.netns, total.names)),
-             std::nullopt, "", "rtnetlink"});
-    add_stop_evidence(finding, link, total);
-    if (link.peer)
-        add_stop_evidence(finding, *link.peer, total);
     finding.title = what_happens(link, total.names);
-    if (!finding.affected.empty())
-        finding.title +=
-            fmt::format(": {}{}", owner_name(finding.affected[0].owner, total.names),
-                        finding.affected.size() > 1 ? " and others suffer" : " suffers");
+    add_who_misses_it(finding, link, total);
     finding.advice.push_back(advice_for(link, total.names));
     finding.verify = verify_in_netns(finding);
     return finding;

@@ -226,6 +226,8 @@ std::string link_name(const LinkFacts& link, std::uint32_t netns, const Names& n
                : fmt::format("{} in namespace {}", link.name, netns_name(link.sum.netns, names));
 }
 
+namespace {
+
 void add_stop_evidence(Finding& finding, const LinkFacts& link, const Window& total) {
     for (const Party& party : link.affected)
         add_party(finding.affected, party);
@@ -238,6 +240,23 @@ void add_stop_evidence(Finding& finding, const LinkFacts& link, const Window& to
         finding.evidence.push_back(
             {fmt::format("{} segments of these were sent again", link.segs_again),
              double(link.segs_again), "segments", "tcp_retransmit_skb"});
+}
+
+} // namespace
+
+void add_who_misses_it(Finding& finding, const LinkFacts& link, const Window& total) {
+    if (link.peer)
+        finding.evidence.push_back(
+            {fmt::format("its other end is {}, which loses its carrier with it",
+                         link_name(*link.peer, link.sum.netns, total.names)),
+             std::nullopt, "", "rtnetlink"});
+    add_stop_evidence(finding, link, total);
+    if (link.peer)
+        add_stop_evidence(finding, *link.peer, total);
+    if (!finding.affected.empty())
+        finding.title +=
+            fmt::format(": {}{}", owner_name(finding.affected[0].owner, total.names),
+                        finding.affected.size() > 1 ? " and others suffer" : " suffers");
 }
 
 } // namespace culprit

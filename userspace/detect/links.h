@@ -75,7 +75,8 @@ bool frames_too_long(const DropFacts& drops, const Links& links);
 /// "to-a (MTU 600) in 4026532001 (blue)", as seen from `netns`.
 std::string link_name(const LinkFacts& link, std::uint32_t netns, const Names& names);
 
-/// Evidence and parties that findings about stopped devices have in common.
-void add_stop_evidence(Finding& finding, const LinkFacts& link, const Window& total);
+/// What findings about stopped devices have in common: the other end, what was lost of both, and
+/// who needed it, also in the title.
+void add_who_misses_it(Finding& finding, const LinkFacts& link, const Window& total);
 
 } // namespace culprit

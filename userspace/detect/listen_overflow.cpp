@@ -14,12 +14,8 @@ namespace culprit {
 
 namespace {
 
-bool is_stopped(const ListenerFacts& l) {
-    return l.sum.owner_stopped && 2 * l.sum.owner_stopped >= l.sum.owner_looks;
-}
-
 const char* why(const ListenerFacts& l) {
-    if (is_stopped(l))
+    if (l.is_stopped())
         return "is stopped and does not accept";
     return l.accepted ? "accepts too slowly" : "accepts nothing";
 }
@@ -65,15 +61,15 @@ Advice limit_advice(const ListenerFacts& l) {
                             "process's listen() backlog if bursts are the reason",
                             sum.somaxconn),
                 fmt::format("sysctl -w net.core.somaxconn={}", sum.somaxconn * 4)};
-    return {fmt::format("the queue is capped by the process's own listen() backlog ({}, "
-                        "net.core.somaxconn would allow {}); raise it if bursts are the reason",
+    return {fmt::format("the process's own listen() backlog ({}) caps the queue, "
+                        "net.core.somaxconn allows {}; raise it for bursts",
                         sum.limit, sum.somaxconn),
             ""};
 }
 
 Advice cause_advice(const ListenerFacts& l) {
     const std::uint32_t pid = l.sum.owner.tgid;
-    if (is_stopped(l))
+    if (l.is_stopped())
         return {"let the process continue, or find out who stopped it",
                 fmt::format("kill -CONT {}", pid)};
     return {"see what the process does instead of accept()",

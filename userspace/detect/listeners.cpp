@@ -118,9 +118,14 @@ void Listeners::add_places() {
     x_reach.meet();
 }
 
-const ListenerFacts* Listeners::at(const abi_flow& flow, bool local) const {
+const ListenerFacts* Listeners::of(const abi_flow& flow, bool local) const {
     const auto found = x_reach.to(flow, local);
-    return found && x_all[*found].trouble != ListenTrouble::kNone ? &x_all[*found] : nullptr;
+    return found ? &x_all[*found] : nullptr;
+}
+
+const ListenerFacts* Listeners::at(const abi_flow& flow, bool local) const {
+    const ListenerFacts* found = of(flow, local);
+    return found && found->trouble != ListenTrouble::kNone ? found : nullptr;
 }
 
 bool Listeners::explains_drop(std::uint32_t netns, const std::string& reason,

@@ -28,6 +28,10 @@ struct ListenerFacts {
     const Counters* counters = nullptr; // growth in its namespace; none when they were not read
     ListenTrouble trouble = ListenTrouble::kNone;
 
+    /// Its process, most of the times it was looked at.
+    bool is_stopped() const {
+        return sum.owner_stopped && 2 * sum.owner_stopped >= sum.owner_looks;
+    }
     bool was_full() const { return sum.looks_full || (sum.looks && sum.depth > sum.limit); }
     bool shared() const { return sum.sockets > 1; }
     /// Of its namespace; 0 when it was not read.
@@ -41,6 +45,8 @@ public:
 
     const std::vector<ListenerFacts>& all() const& { return x_all; }
     void all() const&& = delete; // it would not outlive the loop over it
+    /// The listener that this end of a flow belongs to, on this host.
+    const ListenerFacts* of(const abi_flow& flow, bool local) const;
     /// The listener in trouble that this end of a flow belongs to, on this host.
     const ListenerFacts* at(const abi_flow& flow, bool local) const;
     /// The drop at that place is the mark of such a listener.

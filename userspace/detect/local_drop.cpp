@@ -31,6 +31,7 @@ Advice advice_for(const std::string& reason, std::uint32_t netns_id, const Names
 
 std::optional<Finding> local_drop_finding(const DropFacts& drops, const Window& total) {
     DropStory story{.id = "local-drop", .layer = Layer::kTransport};
+    story.crowded = true;
     story.title = fmt::format("this host drops packets, {} at {}", drops.reason, drops.symbol);
     story.advice.push_back(advice_for(drops.reason, drops.at.netns, total.names));
     return drop_finding(story, drops, total);

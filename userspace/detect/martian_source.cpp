@@ -7,6 +7,7 @@
 
 #include "detect/routes.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -37,8 +38,8 @@ std::vector<Finding> detect_martian_source(const Facts& facts) {
         story.advice = {
             {"find the sender by its hardware address: a host with the same address, a loop, or a "
              "forged source",
-             fmt::format("{}tcpdump -enc 10 -i {}{}", in_netns(drops.at.netns, names), dev,
-                         source.empty() ? "" : " src host " + source)}};
+             fmt::format("{}tcpdump -enc 10 -i {}{}", in_netns(drops.at.netns, names),
+                         shell_word(dev), source.empty() ? "" : " src host " + source)}};
         auto finding = drop_finding(story, drops, facts.total);
         if (!finding)
             continue;

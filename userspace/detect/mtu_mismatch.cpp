@@ -9,6 +9,7 @@
 #include "detect/links.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -43,7 +44,7 @@ std::optional<Finding> refused(const DropFacts& drops, const Facts& facts) {
     story.needed = double(drops.packets) >= threshold::kMtuShare * double(sent + drops.packets);
     story.advice.push_back({"give both ends the same MTU",
                             fmt::format("{}ip link set {} mtu {}", in_netns(drops.at.netns, names),
-                                        name, to ? std::to_string(to->sum.mtu) : "N")});
+                                        shell_word(name), to ? std::to_string(to->sum.mtu) : "N")});
     auto finding = drop_finding(story, drops, facts.total);
     if (finding && from)
         finding->evidence.push_back({fmt::format("MTU {} here, {} there", from->sum.mtu,
@@ -72,7 +73,8 @@ std::optional<Finding> too_long(const LinkFacts& link, const Window& total) {
          double(errors), "errors", "rtnetlink"});
     finding.advice.push_back(
         {"give both ends of the link, and the switch between, the same MTU",
-         fmt::format("{}ip link show {}", in_netns(link.sum.netns, total.names), link.name)});
+         fmt::format("{}ip link show {}", in_netns(link.sum.netns, total.names),
+                     shell_word(link.name))});
     finding.verify = verify_in_netns(finding);
     return finding;
 }

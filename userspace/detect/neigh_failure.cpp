@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -42,31 +43,32 @@ public:
                 x_all.push_back({.neighbour = std::move(neighbour)});
         std::ranges::stable_sort(x_all, std::greater{},
                                  [](const Failure& f) { return f.neighbour.failed; });
+        for (Failure& failure : x_all) {
+            const NeighbourFacts& n = failure.neighbour;
+            x_known.emplace(Key{n.netns, n.ifindex, n.family, n.address}, &failure);
+            if (failure.is_gateway())
+                x_gateways.emplace(Key{n.netns, n.ifindex, n.family, ""}, &failure);
+            x_beyond[{n.netns, n.address}].insert(&failure);
+        }
         for (const DropFacts& drops : facts.drops().of("neigh-failure"))
             for (const auto& row : drops.samples)
                 add(row);
-        for (Failure& failure : x_all) {
-            add_dealings(failure, facts.total);
+        add_dealings(facts.total);
+        for (Failure& failure : x_all)
             failure.per_second = per_second(facts.total, double(failure.neighbour.failed));
-        }
     }
     const std::vector<Failure>& all() const& { return x_all; }
     void all() const&& = delete; // it would not outlive the loop over it
 
 private:
+    using Key = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::string>;
+
     Failure* of(const abi_flow& flow) {
-        Failure* gateway = nullptr;
-        const std::string to = address(flow, false);
-        for (Failure& failure : x_all) {
-            const NeighbourFacts& n = failure.neighbour;
-            if (n.netns != flow.netns || n.ifindex != flow.ifindex || n.family != flow.family)
-                continue;
-            if (n.address == to)
-                return &failure;
-            if (!gateway && failure.is_gateway())
-                gateway = &failure;
-        }
-        return gateway;
+        const Key to{flow.netns, flow.ifindex, flow.family, address(flow, false)};
+        if (const auto known = x_known.find(to); known != x_known.end())
+            return known->second;
+        const auto gateway = x_gateways.find({flow.netns, flow.ifindex, flow.family, ""});
+        return gateway == x_gateways.end() ? nullptr : gateway->second;
     }
 
     void add(const Row<drop_event>& row) {
@@ -75,27 +77,37 @@ private:
             return;
         failure->samples += row.info.count;
         add_party(failure->neighbour.waiting, {row.record.owner, row.record.flow.netns});
-        x_beyond[failure].insert(address(row.record.flow, false));
+        x_beyond[{0, address(row.record.flow, false)}].insert(failure);
         if (failure->example.empty())
             failure->example = fmt::format("{} -> {} {}", endpoint(row.record.flow, true),
                                            endpoint(row.record.flow, false),
                                            ip_protocol(row.record.flow.protocol));
     }
 
-    /// Clients may be in other namespaces of this host, behind the one that forwards for them.
-    void add_dealings(Failure& failure, const Window& total) {
-        const NeighbourFacts& n = failure.neighbour;
-        const std::set<std::string>& beyond = x_beyond[&failure];
-        failure.dealings = dealings_with(total, [&](const abi_flow& flow) {
+    /// Clients of what lies beyond may be in other namespaces of this host, behind the one that
+    /// forwards for them.
+    void add_dealings(const Window& total) {
+        each_trouble(total, [&](const abi_flow& flow, const abi_owner& owner, auto counter,
+                                std::uint64_t count) {
             const std::string to = address(flow, false);
-            return (flow.netns == n.netns && to == n.address) || beyond.contains(to);
+            std::set<Failure*> met;
+            for (const std::uint32_t netns : {flow.netns, 0U})
+                if (const auto it = x_beyond.find({netns, to}); it != x_beyond.end())
+                    met.insert(it->second.begin(), it->second.end());
+            for (Failure* failure : met) {
+                failure->dealings.*counter += count;
+                add_party(failure->dealings.parties, {owner, flow.netns});
+            }
         });
-        for (const Party& party : failure.dealings.parties)
-            add_party(failure.neighbour.waiting, party);
+        for (Failure& failure : x_all)
+            for (const Party& party : failure.dealings.parties)
+                add_party(failure.neighbour.waiting, party);
     }
 
     std::vector<Failure> x_all;
-    std::map<const Failure*, std::set<std::string>> x_beyond; // destinations
+    std::map<Key, Failure*> x_known, x_gateways; // the first one is the worst
+    // destinations that fail with it: itself in its namespace, in any (0) what lies beyond
+    std::map<std::pair<std::uint32_t, std::string>, std::set<Failure*>> x_beyond;
 };
 
 /// Once is a probe; what is tried again, somebody needs.

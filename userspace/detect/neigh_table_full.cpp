@@ -46,8 +46,9 @@ std::string sysctl_of(const neigh_total& table) {
 void add_advice(Finding& finding, const neigh_total& table) {
     const std::string name = sysctl_of(table);
     const std::uint64_t size = std::max<std::uint64_t>(table.gc_thresh3, table.entries);
-    std::uint64_t proposed = 1024; // the kernel's own default
-    while (proposed < 4 * size)
+    constexpr std::uint64_t kMost = 1 << 30; // a sysctl of 31 bits
+    std::uint64_t proposed = 1024;           // the kernel's own default
+    while (proposed / 4 < size && proposed < kMost)
         proposed *= 2;
     finding.advice.push_back(
         {fmt::format("{}3 is {}, proposed is {}; in the initial network namespace, for all", name,

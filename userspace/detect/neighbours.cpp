@@ -10,6 +10,7 @@
 
 #include "abi/connection.h"
 #include "abi/retransmit.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -56,23 +57,28 @@ std::vector<NeighbourFacts> neighbours_of(const Window& total) {
     return all;
 }
 
+void each_trouble(const Window& total, const EachTrouble& each) {
+    for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT))
+        if (attempt.result != ABI_RESULT_OK)
+            each(attempt.flow, attempt.owner,
+                 attempt.error == ECONNREFUSED ? &Dealings::refused : &Dealings::unanswered,
+                 info.count);
+    for (const auto& [closed, info] : total.rows<close_event>(ABI_CLOSE))
+        if (closed.ending == ABI_ENDING_RESET_RECEIVED)
+            each(closed.flow, closed.owner, &Dealings::resets, info.count);
+    for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
+        each(again.flow, again.owner, &Dealings::resent, again.segs);
+}
+
 Dealings dealings_with(const Window& total, const std::function<bool(const abi_flow&)>& wanted) {
     Dealings found;
-    const auto hurt = [&](std::uint64_t& counter, std::uint64_t count, const abi_owner& owner,
-                          const abi_flow& flow) {
-        counter += count;
+    each_trouble(total, [&](const abi_flow& flow, const abi_owner& owner, auto counter,
+                            std::uint64_t count) {
+        if (!wanted(flow))
+            return;
+        found.*counter += count;
         add_party(found.parties, {owner, flow.netns});
-    };
-    for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT))
-        if (attempt.result != ABI_RESULT_OK && wanted(attempt.flow))
-            hurt(attempt.error == ECONNREFUSED ? found.refused : found.unanswered, info.count,
-                 attempt.owner, attempt.flow);
-    for (const auto& [closed, info] : total.rows<close_event>(ABI_CLOSE))
-        if (closed.ending == ABI_ENDING_RESET_RECEIVED && wanted(closed.flow))
-            hurt(found.resets, info.count, closed.owner, closed.flow);
-    for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
-        if (wanted(again.flow))
-            hurt(found.resent, again.segs, again.owner, again.flow);
+    });
     return found;
 }
 
@@ -88,7 +94,8 @@ Finding neighbour_finding(const char* id, const NeighbourFacts& neighbour, const
 
 std::string show_neighbour(const NeighbourFacts& neighbour, const Names& names) {
     return fmt::format("{}ip neigh show to {} dev {}", in_netns(neighbour.netns, names),
-                       neighbour.address, device(neighbour.netns, neighbour.ifindex, names));
+                       neighbour.address,
+                       shell_word(device(neighbour.netns, neighbour.ifindex, names)));
 }
 
 } // namespace culprit

@@ -50,6 +50,11 @@ struct Dealings {
     std::uint64_t failed() const { return unanswered + refused + resets; }
 };
 
+/// One trouble of a connection: which member of Dealings it counts in, and how often.
+using EachTrouble = std::function<void(const abi_flow&, const abi_owner&,
+                                       std::uint64_t Dealings::*counter, std::uint64_t count)>;
+void each_trouble(const Window& total, const EachTrouble& each);
+
 /// Of all whose flow is wanted.
 Dealings dealings_with(const Window& total, const std::function<bool(const abi_flow&)>& wanted);
 

@@ -44,7 +44,7 @@ struct Story {
 Story story_of(const Window& total) {
     Story story;
     for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT)) {
-        if (attempt.result == ABI_RESULT_OK || changed_its_mind(attempt))
+        if (attempt.result == ABI_RESULT_OK || changed_its_mind(attempt, info))
             continue;
         Asked& asked = story.attempts[destination(attempt.flow)];
         const bool refused = attempt.result == ABI_RESULT_ERROR && is_refusal(attempt.error);
@@ -67,12 +67,8 @@ struct Group {
     std::map<std::uint32_t, std::uint64_t> path; // -> samples
 };
 
-std::string group_key(const std::vector<const rule_total*>& candidates, bool rejected) {
-    std::string key = rejected ? "r" : "d";
-    for (const rule_total* rule : candidates)
-        key += fmt::format("|{} {}", chain_name(*rule), rule->handle);
-    return key;
-}
+/// Rejected or not, and the candidates, which are in the order of the ruleset.
+using GroupKey = std::pair<bool, std::vector<const rule_total*>>;
 
 void add_sample(Group& group, const Row<drop_event>& row) {
     const auto& [packet, info] = row;
@@ -194,7 +190,7 @@ void finish(Group& group, const DropFacts& all, std::uint64_t weight, const Stor
 std::vector<FirewallDrops> groups_of(const DropFacts& all, const Window& total,
                                      const Story& story) {
     const Rules rules(total, all.at.netns);
-    std::map<std::string, Group> groups;
+    std::map<GroupKey, Group> groups;
     std::uint64_t weight = 0;
     for (const auto& row : all.samples) {
         std::vector<const rule_total*> candidates = rules.candidates(row.record);
@@ -204,9 +200,10 @@ std::vector<FirewallDrops> groups_of(const DropFacts& all, const Window& total,
         const bool known = candidates.size() == 1;
         const bool told = known ? candidates.front()->verdict == ABI_RULE_REJECT
                                 : is_syn(row.record) && story.rejected.contains(to);
-        Group& group = groups[group_key(candidates, told)];
-        if (!group.weight) {
-            for (const rule_total* rule : candidates)
+        const auto [at, fresh] = groups.try_emplace({told, std::move(candidates)});
+        Group& group = at->second;
+        if (fresh) {
+            for (const rule_total* rule : at->first.second)
                 group.out.rules.push_back(*rule);
             group.out.rejected = told;
             group.out.unread = rules.unread();
@@ -275,17 +272,20 @@ std::set<std::string> rejected_destinations(const Window& total) {
     return found;
 }
 
-std::vector<FirewallDrops> firewall_drops(const Facts& facts) {
-    const Story story = story_of(facts.total);
-    std::vector<FirewallDrops> out;
-    const auto key = [&](const DropFacts& drops) {
-        return fmt::format("{} {}", drops.at.netns, is_conntrack_drop(drops, facts));
+const std::vector<FirewallDrops>& Facts::firewall_drops() const {
+    if (known_firewall_drops)
+        return *known_firewall_drops;
+    const Story story = story_of(total);
+    auto found = std::make_shared<std::vector<FirewallDrops>>();
+    const auto key = [&](const DropFacts& of) {
+        return fmt::format("{} {}", of.at.netns, is_conntrack_drop(of, *this));
     };
-    for (const DropFacts& all : facts.drops().of("firewall-drop", key))
-        if (!is_conntrack_drop(all, facts))
-            for (FirewallDrops& group : groups_of(all, facts.total, story))
-                out.push_back(std::move(group));
-    return out;
+    for (const DropFacts& all : drops().of("firewall-drop", key))
+        if (!is_conntrack_drop(all, *this))
+            for (FirewallDrops& group : groups_of(all, total, story))
+                found->push_back(std::move(group));
+    known_firewall_drops = std::move(found);
+    return *known_firewall_drops;
 }
 
 } // namespace culprit

@@ -14,7 +14,8 @@
 namespace culprit {
 
 /// Drops of one namespace's firewall that belong together: by the same rule, or by none in
-/// particular.
+/// particular. Facts::firewall_drops() has all of them, without what a full connection table
+/// dropped.
 struct FirewallDrops {
     DropFacts drops;
     std::vector<rule_total> rules; // that may have done it; one when it is known
@@ -26,9 +27,6 @@ struct FirewallDrops {
 
     const rule_total* rule() const { return rules.size() == 1 ? &rules.front() : nullptr; }
 };
-
-/// All of them; without what a full connection table dropped.
-std::vector<FirewallDrops> firewall_drops(const Facts& facts);
 
 /// The fullest that the connection table of that namespace was.
 struct TableUse {

@@ -10,6 +10,7 @@
 #include "detect/links.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -102,9 +103,10 @@ void add_advice(Finding& finding, const Errors& errors, const LinkFacts& link, c
     const char* text = tunnel                 ? "the tunnel finds no route to its other end"
                        : errors.kinds.empty() ? "the driver's counters tell what they are"
                                               : errors.kinds.front().second.advice;
+    const std::string dev = shell_word(link.name);
     finding.advice.push_back({text, fmt::format("{}ethtool -S {}; {}ip -s -s link show {}",
-                                                in_netns(link.sum.netns, names), link.name,
-                                                in_netns(link.sum.netns, names), link.name)});
+                                                in_netns(link.sum.netns, names), dev,
+                                                in_netns(link.sum.netns, names), dev)});
 }
 
 Finding describe(const Errors& errors, const LinkFacts& link, const Window& total) {
@@ -141,10 +143,13 @@ Finding describe(const Errors& errors, const LinkFacts& link, const Window& tota
 
 std::vector<Finding> detect_nic_errors(const Facts& facts) {
     std::vector<Finding> findings;
-    for (const auto& [key, link] : facts.links().all())
+    for (const auto& [key, link] : facts.links().all()) {
+        if (link.is("bond") || link.is("team"))
+            continue; // its counters are the sums of its parts', which are told themselves
         for (const Errors& errors : {received(link.sum), sent(link.sum)})
             if (errors.is_fault())
                 findings.push_back(describe(errors, link, facts.total));
+    }
     return findings;
 }
 

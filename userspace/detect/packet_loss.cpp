@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: MIT
 // packet-loss. Claim: segments of this process are lost beyond this host. Evidence: segments sent
 // again, less those the receiver reports as duplicates (DSACK, RFC 2883: sent again for nothing),
-// less those of flows seen dropped on this host; against all segments sent. Looks alike: reordering
-// and probes into a closed window (all DSACKed), local drops, handshakes that repeat
-// (connect-timeout), segments too big for the path (mtu-blackhole).
+// less those of flows whose loss drops on this host account for; against all segments sent. Looks
+// alike: reordering and probes into a closed window (all DSACKed), local drops, handshakes that
+// repeat (connect-timeout), segments too big for the path (mtu-blackhole), a peer that is gone
+// (peer-dead).
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 
+#include "detect/dead_peers.h"
 #include "detect/finding.h"
 #include "detect/flows.h"
 #include "detect/listeners.h"
 #include "detect/mtu.h"
 #include "detect/queues.h"
+#include "detect/slow_readers.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 
@@ -45,17 +49,62 @@ bool is_handshake(std::uint32_t type) {
     return type == ABI_RETRANSMIT_SYN || type == ABI_RETRANSMIT_SYNACK;
 }
 
-std::map<Key, Loser> collect(const Window& total, std::map<std::uint32_t, NetnsLoss>& netns) {
+/// Places of this host whose drops account for what is sent again in the conversations they were
+/// seen in. One sampled drop excuses nothing: the same conversation may lose far more elsewhere.
+/// Whether such drops are worth a finding is for its detector to say: active queue management drops
+/// a little for good reason.
+/// One packet that is too big makes its sender repeat all that is on its way in smaller ones.
+std::set<DropPlace> places_that_explain(const Window& total, const LocalDrops& drops) {
+    constexpr std::uint64_t kSegment = 1400; // bytes: a dropped packet may be a train of segments
+    std::map<DropPlace, std::uint64_t> again, dropped;
+    for (const auto& [row, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
+        if (const DropPlace* at = drops.of(row.flow); at && !is_handshake(row.type))
+            again[*at] += row.segs;
+    for (const auto& [row, info] : total.rows<drop_total>(ABI_DROP_TOTAL))
+        dropped[{row.reason, row.netns, row.location}] +=
+            std::max<std::uint64_t>(row.packets, row.bytes / kSegment);
+    std::set<DropPlace> places;
+    for (const auto& [at, segs] : again)
+        if (segs < threshold::kLossSegsMin || segs <= threshold::kLossSegsPerDrop * dropped[at] ||
+            drop_reason(at.reason, total.names) == "PKT_TOO_BIG")
+            places.insert(at);
+    return places;
+}
+
+/// Why segments are sent again that no path beyond this host lost.
+class OtherReasons {
+public:
+    explicit OtherReasons(const Facts& facts)
+        : x_drops(find_local_drops(facts.total)),
+          x_explaining(places_that_explain(facts.total, x_drops)), x_listeners(facts.total),
+          x_holes(facts.total), x_dead(facts), x_closed(facts.total) {}
+
+    bool explain(const retransmit_event& again) const {
+        // the final ACK of a handshake that a full accept queue drops makes its client repeat data
+        const DropPlace* at = x_drops.of(again.flow);
+        return (at && x_explaining.contains(*at)) || x_listeners.at(again.flow, false) ||
+               x_holes.explains(again.flow) || x_dead.explains(again.flow) ||
+               x_closed.explains(again);
+    }
+
+private:
+    LocalDrops x_drops;
+    std::set<DropPlace> x_explaining;
+    Listeners x_listeners;
+    MtuHoles x_holes;
+    DeadPeers x_dead;
+    ClosedWindows x_closed;
+};
+
+std::map<Key, Loser> collect(const Facts& facts, std::map<std::uint32_t, NetnsLoss>& netns) {
     std::map<Key, Loser> losers;
-    const LocalDrops drops = find_local_drops(total);
-    const Listeners listeners(total);
-    const MtuHoles holes(total);
+    const Window& total = facts.total;
+    const OtherReasons reasons(facts);
     for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT)) {
         if (!again.segs || is_handshake(again.type))
             continue;
         netns[again.flow.netns].segs += again.segs;
-        // the final ACK of a handshake that a full accept queue drops makes its client repeat data
-        if (drops.of(again.flow) || listeners.at(again.flow, false) || holes.explains(again.flow))
+        if (reasons.explain(again))
             continue;
         Loser& loser = losers[{again.flow.netns, again.owner.tgid, again.owner.start_ns}];
         loser.party = {again.owner, again.flow.netns};
@@ -149,7 +198,7 @@ std::vector<Finding> detect_packet_loss(const Facts& facts) {
     std::map<std::uint32_t, NetnsLoss> netns;
     std::vector<Finding> findings;
     const Queues queues(facts.total);
-    for (const auto& [key, loser] : collect(facts.total, netns)) {
+    for (const auto& [key, loser] : collect(facts, netns)) {
         const NetnsLoss& loss = netns[std::get<0>(key)];
         const double real = double(loser.segs) * loss.real_share();
         const double of_netns = loss.sent ? real / double(loss.sent) : 0;

@@ -74,12 +74,12 @@ DropStory xdp_story(const Device& at, const std::string& program, bool fails, co
         fails ? fmt::format("the XDP {} on {} fails, and its packets are lost", program, dev)
               : fmt::format("the XDP {} on {} drops packets", program, dev);
     story.needed = fails;
-    story.advice = {
-        {fails ? "repair the program: it returns XDP_ABORTED or an action its device "
-                 "cannot carry out"
-               : "look at what the program drops, and at its maps",
-         in + "bpftool net show dev " + dev},
-        {"take it off for a moment to prove it", in + "ip link set dev " + dev + " xdp off"}};
+    story.advice = {{fails ? "repair the program: it returns XDP_ABORTED or an action its device "
+                             "cannot carry out"
+                           : "look at what the program drops, and at its maps",
+                     in + "bpftool net show dev " + shell_word(dev)},
+                    {"take it off for a moment to prove it",
+                     in + "ip link set dev " + shell_word(dev) + " xdp off"}};
     return story;
 }
 
@@ -132,7 +132,8 @@ void add_traceless(const Facts& facts, std::vector<Finding>& findings) {
 }
 
 std::string tc_command(const std::string& in, const std::string& dev, bool egress) {
-    return fmt::format("{}tc -s filter show dev {} {}", in, dev, egress ? "egress" : "ingress");
+    return fmt::format("{}tc -s filter show dev {} {}", in, shell_word(dev),
+                       egress ? "egress" : "ingress");
 }
 
 /// The socket that had most packets refused.

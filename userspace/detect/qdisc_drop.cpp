@@ -13,6 +13,7 @@
 #include "detect/drops.h"
 #include "detect/queue_waits.h"
 #include "detect/queues.h"
+#include "detect/receivers.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 #include "util/text.h"
@@ -47,16 +48,6 @@ DropFacts of_device(const DropFacts& all, std::uint32_t ifindex) {
     return part;
 }
 
-/// A long queue that is full drops a little too, which is how TCP learns of it: the waiting is the
-/// story, and qdisc-latency tells it.
-bool told_by_waiting(const std::vector<QueueWait>& waits, const DeviceKey& device, double share) {
-    return share < threshold::kQueueDropShareManaged &&
-           std::ranges::any_of(waits, [&](const QueueWait& wait) {
-               return DeviceKey(wait.queue.netns, wait.queue.ifindex) == device &&
-                      wait.quantile_ns(0.5) >= threshold::kQueueHurtNs;
-           });
-}
-
 std::size_t windows_with_drops(const Facts& facts, const DeviceKey& device) {
     return static_cast<std::size_t>(std::ranges::count_if(facts.windows, [&](const Window& window) {
         return std::ranges::any_of(window.rows<qdisc_stats>(ABI_QDISC_STATS), [&](const auto& row) {
@@ -84,6 +75,20 @@ struct Overflow {
                windows_with_drops(facts, device) >= threshold::kQueueWindowsMin;
     }
 };
+
+/// A long queue that is full drops a little too, which is how TCP learns of it: the waiting is the
+/// story, and qdisc-latency tells it. Who drops nothing but TCP's packets has no other part in it.
+bool told_by_waiting(const std::vector<QueueWait>& waits, const DeviceKey& device,
+                     const Overflow& overflow) {
+    const auto& protocols = overflow.drops.protocols;
+    const bool only_tcp = protocols.size() == 1 && protocols.contains("tcp");
+    const double most =
+        only_tcp ? threshold::kQueueDropShareTcp.value : threshold::kQueueDropShareManaged.value;
+    return overflow.share() < most && std::ranges::any_of(waits, [&](const QueueWait& wait) {
+               return DeviceKey(wait.queue.netns, wait.queue.ifindex) == device &&
+                      wait.quantile_ns(0.5) >= threshold::kQueueHurtNs;
+           });
+}
 
 /// Who loses or waits, but for the one who fills the queue.
 std::vector<Party> victims_of(const Overflow& o) {
@@ -127,10 +132,7 @@ void add_evidence(Finding& finding, const Overflow& o) {
     if (!o.drops.segs_again && o.drops.protocols.contains("tcp"))
         own.push_back({"TCP slows down at once and sends again without a retransmission",
                        std::nullopt, "", "tcp_retransmit_skb"});
-    const auto counters = total.counters.find(o.device.first);
-    if (const auto errors = counters == total.counters.end()
-                                ? 0
-                                : counters->second.growth[counter("Udp.SndbufErrors")])
+    if (const auto errors = udp_growth(total, o.device.first).sndbuf)
         own.push_back(
             {fmt::format("{} datagrams were refused after sendto() had accepted them", errors),
              double(errors), "datagrams", "Udp.SndbufErrors"});
@@ -139,8 +141,8 @@ void add_evidence(Finding& finding, const Overflow& o) {
 
 std::vector<Advice> advice_for(const Overflow& o, const std::string& device) {
     const std::string in = in_netns(o.device.first, o.facts.total.names);
-    std::vector<Advice> advice = {
-        {"see which queue drops, and at which rate", in + "tc -s qdisc show dev " + device}};
+    std::vector<Advice> advice = {{"see which queue drops, and at which rate",
+                                   in + "tc -s qdisc show dev " + shell_word(device)}};
     if (o.users.hog())
         advice.push_back({"limit the sender that fills the queue, or queue it apart from the "
                           "others (fq_codel, a class of its own); a longer queue turns the drops "
@@ -181,7 +183,7 @@ std::optional<Finding> no_queue_finding(const Facts& facts, const DropFacts& dro
                               drops.reason, drops.symbol);
     story.advice.push_back(
         {"look at the device: is it up, has it carrier",
-         in_netns(drops.at.netns, facts.total.names) + "ip -d link show dev " + name});
+         in_netns(drops.at.netns, facts.total.names) + "ip -d link show dev " + shell_word(name)});
     return drop_finding(story, drops, facts.total);
 }
 
@@ -208,7 +210,7 @@ std::vector<Finding> detect_qdisc_drop(const Facts& facts) {
             }
             const Overflow overflow{
                 facts, drops, device, *qdisc, queues.counted(device), queues.users_of(device)};
-            if (!told_by_waiting(waits, device, overflow.share()))
+            if (!told_by_waiting(waits, device, overflow))
                 add(findings, overflow_finding(overflow));
         }
     return findings;

@@ -11,6 +11,7 @@
 #include "detect/queues.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -73,9 +74,6 @@ Severity severity_of(const QueueUsers& users, std::uint64_t median_ns) {
     const bool long_wait = median_ns >= threshold::kQueueHurtNs;
     if (others && long_wait)
         return Severity::kCritical;
-    // who waits only behind himself fills the queue that his rate needs
-    if (const QueueUser* hog = users.hog(); !others && hog && hog->party.owner.tgid)
-        return Severity::kInfo;
     return others || long_wait ? Severity::kWarning : Severity::kInfo;
 }
 
@@ -100,7 +98,7 @@ Finding describe(const QueueWait& wait, const Queues& queues, const Facts& facts
     finding.advice = {
         {"keep the queue short, and the others out of the way of who fills it: fq_codel or cake "
          "instead of a long fifo, at a rate just below the link's",
-         in_netns(q.netns, names) + "tc -s qdisc show dev " + finding.where.device},
+         in_netns(q.netns, names) + "tc -s qdisc show dev " + shell_word(finding.where.device)},
         {"or let the sender that fills it send slower", ""}};
     finding.verify = verify_in_netns(finding);
     return finding;

@@ -79,9 +79,12 @@ const QueueUser* QueueUsers::hog() const {
 
 std::vector<const QueueUser*> QueueUsers::waiting() const {
     std::vector<const QueueUser*> out;
-    for (const QueueUser& user : all)
-        if (&user != hog() && user.mean_ns() >= threshold::kQueueTargetNs)
+    for (const QueueUser& user : all) {
+        // a neighbour's or a group's announcement now and then is nobody who waits
+        const bool somebody = user.party.owner.tgid || user.timed >= threshold::kQueueStrangerMin;
+        if (&user != hog() && somebody && user.mean_ns() >= threshold::kQueueTargetNs)
             out.push_back(&user);
+    }
     return out;
 }
 

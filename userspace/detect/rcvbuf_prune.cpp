@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "abi/flow.h"
 #include "detect/receivers.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
@@ -53,12 +54,31 @@ std::optional<receiver_total> fullest(const Window& total, std::uint32_t netns) 
     return most;
 }
 
+/// Who left most of his buffer unread, clearly more than anybody else there, whenever his
+/// connections were looked at.
+Party slowest_reader(const Window& total, std::uint32_t netns) {
+    constexpr double kClearly = 2;
+    Party slowest;
+    double most = 0, next = 0;
+    for (const auto& [flow, info] : total.rows<flow_total>(ABI_FLOW_TOTAL)) {
+        if (flow.flow.netns != netns || !flow.rcvbuf)
+            continue;
+        const double unread = double(flow.unread) / double(flow.rcvbuf);
+        next = std::max(next, std::min(most, unread));
+        if (unread <= most)
+            continue;
+        most = unread;
+        slowest = {flow.owner, netns};
+    }
+    return most > kClearly * next ? slowest : Party{};
+}
+
 Party reader_of(const std::optional<receiver_total>& full, const DropFacts& drops,
-                std::uint32_t netns) {
+                const Window& total, std::uint32_t netns) {
     for (const Party& party : drops.affected)
         if (party.owner.tgid)
             return party;
-    return full ? Party{full->owner, netns} : Party{};
+    return full ? Party{full->owner, netns} : slowest_reader(total, netns);
 }
 
 void add_evidence(Finding& finding, const Pruning& pruning,
@@ -83,7 +103,7 @@ void add_evidence(Finding& finding, const Pruning& pruning,
 
 Finding describe(const Pruning& pruning, const DropFacts& drops, const Window& total) {
     const auto full = fullest(total, pruning.netns);
-    const Party reader = reader_of(full, drops, pruning.netns);
+    const Party reader = reader_of(full, drops, total, pruning.netns);
     Finding finding{.id = "rcvbuf-prune"};
     finding.severity =
         pruning.lost >= threshold::kPruneLostCritical ? Severity::kCritical : Severity::kWarning;

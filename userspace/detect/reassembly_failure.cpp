@@ -56,13 +56,19 @@ void add_place(Finding& finding, const std::vector<DropFacts>& places, const Win
     finding.title += fmt::format(", most from {}", most->first);
 }
 
+/// ip_defrag, ip_frag_queue, inet_frag_queue_insert, nf_ct_frag6_gather.
+bool is_reassembly(const std::string& place) {
+    return place.find("frag") != std::string::npos;
+}
+
 /// Parts of datagrams that this host itself throws away elsewhere.
 void add_dropped_parts(Finding& finding, const Window& total) {
     std::map<DropPlace, std::uint64_t> places;
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP))
         if (drop.flow.protocol == IPPROTO_UDP && drop.flow.family && !drop.flow.remote_port &&
             !drop.flow.local_port && !is_benign(drop, total.names) &&
-            !drop_reason(drop.reason, total.names).starts_with("FRAG_"))
+            !drop_reason(drop.reason, total.names).starts_with("FRAG_") &&
+            !is_reassembly(symbol(drop.location, total.names)))
             places[{drop.reason, drop.flow.netns, drop.location}] += info.count;
     for (const auto& [place, count] : places)
         finding.evidence.push_back(

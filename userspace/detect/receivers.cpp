@@ -63,6 +63,18 @@ std::uint64_t grown(const Window& total, std::uint32_t netns, std::size_t index)
     return at == total.counters.end() ? 0 : at->second.growth[index];
 }
 
+UdpGrowth udp_growth(const Window& total, std::uint32_t netns) {
+    const auto both = [&](std::size_t ipv4, std::size_t ipv6) {
+        return grown(total, netns, ipv4) + grown(total, netns, ipv6);
+    };
+    return {.delivered = both(counter("Udp.InDatagrams"), counter("Udp6.InDatagrams")),
+            .no_ports = both(counter("Udp.NoPorts"), counter("Udp6.NoPorts")),
+            .rcvbuf = both(counter("Udp.RcvbufErrors"), counter("Udp6.RcvbufErrors")),
+            .sndbuf = both(counter("Udp.SndbufErrors"), counter("Udp6.SndbufErrors")),
+            .csum = both(counter("Udp.InCsumErrors"), counter("Udp6.InCsumErrors")),
+            .memory = both(counter("Udp.MemErrors"), counter("Udp6.MemErrors"))};
+}
+
 std::optional<std::uint64_t> host_limit(const Window& total, std::size_t index) {
     for (const auto& [netns, counters] : total.counters)
         if (const auto value = counters.gauges.at(index))

@@ -31,6 +31,12 @@ Tally sources_of(const std::vector<Row<drop_event>>& samples);
 
 std::uint64_t grown(const Window& total, std::uint32_t netns, std::size_t index);
 
+/// Datagrams over IPv4 and IPv6 together: one socket may serve both.
+struct UdpGrowth {
+    std::uint64_t delivered = 0, no_ports = 0, rcvbuf = 0, sndbuf = 0, csum = 0, memory = 0;
+};
+UdpGrowth udp_growth(const Window& total, std::uint32_t netns);
+
 /// A limit of the host that only the initial namespace shows.
 std::optional<std::uint64_t> host_limit(const Window& total, std::size_t index);
 

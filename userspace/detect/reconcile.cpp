@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "abi/icmp.h"
@@ -16,6 +17,7 @@
 #include "detect/flows.h"
 #include "detect/listeners.h"
 #include "detect/queues.h"
+#include "detect/reconcile_links.h"
 #include "model/format.h"
 
 namespace culprit {
@@ -97,36 +99,62 @@ void add_reassembly(const Window& total, Sums& sums) {
         sums[netns][kFails] = std::min(sums[netns][kFails], counters.growth[kFails]);
 }
 
-/// TCP counts both families together, UDP over IPv4 apart from UDP over IPv6, and drops with a
-/// reason wherever it counts (net/ipv4/udp.c).
+/// UDP over IPv4 and over IPv6 is counted apart.
+struct UdpCounters {
+    std::uint16_t ethertype;
+    std::size_t rcvbuf, no_ports, csum, sndbuf;
+};
+constexpr UdpCounters kUdpCounters[] = {
+    {ETHERTYPE_IP, counter("Udp.RcvbufErrors"), counter("Udp.NoPorts"), counter("Udp.InCsumErrors"),
+     counter("Udp.SndbufErrors")},
+    {ETHERTYPE_IPV6, counter("Udp6.RcvbufErrors"), counter("Udp6.NoPorts"),
+     counter("Udp6.InCsumErrors"), counter("Udp6.SndbufErrors")},
+};
+
+const UdpCounters* udp_counters(const drop_total& drop) {
+    const auto* one = std::ranges::find(kUdpCounters, drop.ethertype, &UdpCounters::ethertype);
+    return drop.protocol == IPPROTO_UDP && one != std::end(kUdpCounters) ? one : nullptr;
+}
+
+/// TCP counts both families together; UDP drops with a reason wherever it counts (net/ipv4/udp.c,
+/// net/ipv6/udp.c).
 void add_udp(const Window& total, Sums& sums) {
     for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
         const std::string reason = drop_reason(drop.reason, total.names);
         if (reason == "TCP_CSUM")
             sums[drop.netns][counter("Tcp.InCsumErrors")] += drop.packets;
-        if (drop.protocol != IPPROTO_UDP || drop.ethertype != ETHERTYPE_IP)
-            continue;
-        if (reason == "SOCKET_RCVBUFF")
-            sums[drop.netns][counter("Udp.RcvbufErrors")] += drop.packets;
-        if (reason == "NO_SOCKET")
-            sums[drop.netns][counter("Udp.NoPorts")] += drop.packets;
-        if (reason == "UDP_CSUM")
-            sums[drop.netns][counter("Udp.InCsumErrors")] += drop.packets;
+        const UdpCounters* udp = udp_counters(drop);
+        if (udp && reason == "SOCKET_RCVBUFF")
+            sums[drop.netns][udp->rcvbuf] += drop.packets;
+        if (udp && reason == "NO_SOCKET")
+            sums[drop.netns][udp->no_ports] += drop.packets;
+        if (udp && reason == "UDP_CSUM")
+            sums[drop.netns][udp->csum] += drop.packets;
     }
 }
 
+/// An IPv6 packet without a route meets one that drops it, whose device is the loopback device
+/// (net/ipv6/route.c: ip6_pkt_drop()); a received one still has its own.
+void add_route6(const drop_total& drop, const Names& names, Sums& sums) {
+    constexpr std::uint32_t kLoopback = 1;
+    if (symbol(drop.location, names).starts_with("ip6_pkt_"))
+        sums[drop.netns][drop.ifindex == kLoopback ? counter("Ip6.OutNoRoutes")
+                                                   : counter("Ip6.InNoRoutes")] += drop.packets;
+}
+
 /// The kernel counts a call without a route, and a packet of its own that it drops for want of one:
-/// so do segments of connections. Of IPv4; IPv6 counts elsewhere.
+/// so do segments of connections.
 void add_routes(const Window& total, Sums& sums) {
+    constexpr std::size_t kNoRoutes[] = {counter("Ip.OutNoRoutes"), counter("Ip6.OutNoRoutes")};
     for (const auto& [row, info] : total.rows<route_total>(ABI_ROUTE_TOTAL)) {
         const bool segment = row.via == ABI_ROUTE_SEND && row.flow.protocol == IPPROTO_TCP;
-        if (row.via != ABI_ROUTE_RECEIVED && !segment && row.flow.family == AF_INET &&
-            row.error == ENETUNREACH)
-            sums[row.flow.netns][counter("Ip.OutNoRoutes")] += row.failed;
+        if (row.via != ABI_ROUTE_RECEIVED && !segment && row.error == ENETUNREACH)
+            sums[row.flow.netns][kNoRoutes[row.flow.family == AF_INET6]] += row.failed;
     }
-    constexpr std::uint16_t kIp = 0x0800;
     for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
-        if (drop.ethertype != kIp && drop.ethertype)
+        if (drop.ethertype == ETHERTYPE_IPV6)
+            add_route6(drop, total.names, sums);
+        if (drop.ethertype != ETHERTYPE_IP && drop.ethertype)
             continue;
         const std::string reason = drop_reason(drop.reason, total.names);
         if (reason == "IP_OUTNOROUTES")
@@ -139,10 +167,9 @@ void add_routes(const Window& total, Sums& sums) {
             sums[drop.netns][counter("Ip.InAddrErrors")] += drop.packets;
     }
     // what a rule refuses looks like no route, and is not counted
-    for (const auto& [netns, counters] : total.counters) {
-        std::uint64_t& sum = sums[netns][counter("Ip.OutNoRoutes")];
-        sum = std::min(sum, counters.growth[counter("Ip.OutNoRoutes")]);
-    }
+    for (const auto& [netns, counters] : total.counters)
+        for (const std::size_t i : kNoRoutes)
+            sums[netns][i] = std::min(sums[netns][i], counters.growth[i]);
 }
 
 /// Each ListenDrop, and so each ListenOverflow, is one of a listener's own drops
@@ -239,16 +266,17 @@ void compare_queues(const Window& total, std::vector<Reconciled>& rows) {
 /// A datagram that its own host's queue drops is counted there, when it was sent without asking for
 /// errors (net/ipv4/udp.c: udp_send_skb()).
 void add_refused_datagrams(const Window& total, Sums& sums) {
-    constexpr std::size_t kErrors = counter("Udp.SndbufErrors");
     for (const auto& [drop, info] : total.rows<drop_total>(ABI_DROP_TOTAL)) {
         const std::string reason = drop_reason(drop.reason, total.names);
         const std::string place = symbol(drop.location, total.names);
-        if (drop.protocol == IPPROTO_UDP &&
-            drop_class(reason, place.substr(0, place.find_first_of("+."))) == "qdisc-drop")
-            sums[drop.netns][kErrors] += drop.packets;
+        const UdpCounters* udp = udp_counters(drop);
+        if (udp && drop_class(reason, place.substr(0, place.find_first_of("+."))) == "qdisc-drop")
+            sums[drop.netns][udp->sndbuf] += drop.packets;
     }
     for (const auto& [netns, counters] : total.counters)
-        sums[netns][kErrors] = std::min(sums[netns][kErrors], counters.growth[kErrors]);
+        for (const UdpCounters& udp : kUdpCounters)
+            sums[netns][udp.sndbuf] =
+                std::min(sums[netns][udp.sndbuf], counters.growth[udp.sndbuf]);
 }
 
 /// Each packet a full backlog refuses is one drop of the tracepoint (net/core/dev.c:
@@ -274,6 +302,9 @@ constexpr const char* kListenNote = "drops of listeners that are not watched hav
 constexpr const char* kReasonNote =
     "the counter is read a moment before the totals of drops; kernels "
     "before 5.17 give no reason";
+constexpr const char* kUdpCsumNote = "what a process finds corrupt while it polls belongs to no "
+                                     "namespace";
+constexpr const char* kSndbufNote = "a full send buffer counts here too";
 constexpr const char* kCookieNote = "no single listener of the namespace was seen with a full SYN "
                                     "queue";
 
@@ -295,9 +326,12 @@ constexpr Compared kCompared[] = {
     {counter("Tcp.InCsumErrors"), kReasonNote},
     {counter("Udp.RcvbufErrors"), kReasonNote},
     {counter("Udp.NoPorts"), kReasonNote},
-    {counter("Udp.InCsumErrors"),
-     "what a process finds corrupt while it polls belongs to no namespace"},
-    {counter("Udp.SndbufErrors"), "a full send buffer counts here too"},
+    {counter("Udp.InCsumErrors"), kUdpCsumNote},
+    {counter("Udp.SndbufErrors"), kSndbufNote},
+    {counter("Udp6.RcvbufErrors"), kReasonNote},
+    {counter("Udp6.NoPorts"), kReasonNote},
+    {counter("Udp6.InCsumErrors"), kUdpCsumNote},
+    {counter("Udp6.SndbufErrors"), kSndbufNote},
     {counter("TcpExt.ListenDrops"), kListenNote},
     {counter("TcpExt.ListenOverflows"), kListenNote},
     {counter("TcpExt.SyncookiesSent"), kCookieNote},
@@ -310,6 +344,8 @@ constexpr Compared kCompared[] = {
     {counter("Ip.ReasmFails"),
      "a datagram whose first fragment never came is thrown away without a namespace"},
     {counter("Ip.OutNoRoutes"), kRouteNote},
+    {counter("Ip6.OutNoRoutes"), kRouteNote},
+    {counter("Ip6.InNoRoutes"), kReasonNote},
     {counter("IpExt.InNoRoutes"), kReasonNote},
     {counter("Ip.InAddrErrors"), kReasonNote},
     {counter("TcpExt.IPReversePathFilter"), kReasonNote},
@@ -346,6 +382,7 @@ std::vector<Reconciled> reconcile(const Facts& facts) {
     compare_time_wait(facts.total, rows);
     compare_queues(facts.total, rows);
     compare_backlogs(facts, rows);
+    std::ranges::move(reconcile_links(facts), std::back_inserter(rows));
     return rows;
 }
 

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "abi/retransmit.h"
+#include "detect/flows.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 
@@ -272,10 +273,21 @@ bool is_awaited(const DropFacts& drops) {
     return waiting_attempts(drops) >= threshold::kWaitingMin;
 }
 
+/// Of the packets, those for somebody in particular: of a broadcast nobody misses one.
+double for_one(const DropFacts& drops) {
+    std::uint64_t all = 0, one = 0;
+    for (const auto& [sample, info] : drops.samples) {
+        all += info.count;
+        one += is_to_many(sample.flow) ? 0 : info.count;
+    }
+    return all ? double(drops.packets) * double(one) / double(all) : double(drops.packets);
+}
+
 bool is_much(const DropFacts& drops, const Window& total) {
     const std::uint64_t received = counted(total, drops.at.netns, counter("Ip.InReceives"));
-    return drops.packets >= threshold::kDropInfoMin &&
-           double(drops.packets) >= threshold::kDropReceivedShare * double(received);
+    const double missed = for_one(drops);
+    return missed >= double(threshold::kDropInfoMin) &&
+           missed >= threshold::kDropReceivedShare * double(received);
 }
 
 std::string main_source(const DropFacts& drops) {

@@ -9,6 +9,7 @@
 
 #include "detect/routes.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -38,6 +39,8 @@ std::vector<Finding> detect_rp_filter_drop(const Facts& facts) {
         const std::string dev = device(drops.at.netns, drops.main_device(), names);
         const std::string source = main_source(drops);
         const std::string in = in_netns(drops.at.netns, names);
+        std::string key = dev; // sysctl takes a slash for a dot within a name
+        std::ranges::replace(key, '.', '/');
         DropStory story{.id = "rp-filter-drop", .layer = Layer::kNetwork};
         story.title = fmt::format("the reverse path filter of {} drops packets from {}", dev,
                                   source.empty() ? "unexpected sources" : source);
@@ -45,7 +48,8 @@ std::vector<Finding> detect_rp_filter_drop(const Facts& facts) {
         story.advice = {{"the way back to the source leads by another device: mend the route",
                          fmt::format("{}ip route get {}", in, source.empty() ? "SOURCE" : source)},
                         {"or, where ways may differ, filter loosely",
-                         fmt::format("{}sysctl -w net.ipv4.conf.{}.rp_filter=2", in, dev)}};
+                         fmt::format("{}sysctl -w {}", in,
+                                     shell_word("net.ipv4.conf." + key + ".rp_filter=2"))}};
         auto finding = drop_finding(story, drops, facts.total);
         if (!finding)
             continue;

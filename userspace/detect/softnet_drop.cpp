@@ -70,8 +70,8 @@ std::vector<Advice> advice_for(const DropFacts& drops, const softnet_total* cpu,
     return {{fmt::format("a longer backlog takes longer bursts; it is {} now", now),
              fmt::format("sysctl -w net.core.netdev_max_backlog={}", 2 * now)},
             {"let several CPUs take the packets of that device",
-             fmt::format("{}sh -c 'echo ff > /sys/class/net/{}/queues/rx-0/rps_cpus'",
-                         in_netns(drops.at.netns, names), dev)}};
+             fmt::format("echo ff | {}tee {}", in_netns(drops.at.netns, names),
+                         shell_word("/sys/class/net/" + dev + "/queues/rx-0/rps_cpus"))}};
 }
 
 /// Kernels sum up rounds that ran out of budget (300 packets) or time with packets left.

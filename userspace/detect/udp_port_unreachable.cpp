@@ -82,7 +82,7 @@ bool goes_on(const Stream& stream, std::uint64_t datagrams, const Window& total)
     const double seconds = double(stream.last_ns - stream.first_ns) / 1e9;
     return datagrams >= threshold::kStrayMin &&
            per_second(total, double(datagrams)) >= threshold::kStrayPerSecond &&
-           seconds >= std::min(threshold::kStraySeconds, total.seconds() / 2);
+           seconds >= std::min(threshold::kStraySeconds.value, total.seconds() / 2);
 }
 
 Finding describe(const Stream& stream, std::uint64_t datagrams, const DropFacts& drops,
@@ -114,8 +114,8 @@ Finding describe(const Stream& stream, std::uint64_t datagrams, const DropFacts&
          double(datagrams), "datagrams", "kfree_skb"});
     finding.evidence.push_back(
         {fmt::format("the namespace counts {} datagrams for ports nobody has",
-                     grown(total, netns, counter("Udp.NoPorts"))),
-         double(grown(total, netns, counter("Udp.NoPorts"))), "datagrams", "Udp.NoPorts"});
+                     udp_growth(total, netns).no_ports),
+         double(udp_growth(total, netns).no_ports), "datagrams", "Udp.NoPorts"});
     finding.advice.push_back(
         {"start the service that should have the port, or correct the sender's configuration",
          fmt::format("{}ss -lunp 'sport = :{}'", in_netns(netns, total.names),

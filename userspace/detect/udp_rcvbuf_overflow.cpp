@@ -114,7 +114,6 @@ void add_advice(Finding& finding, const Reader& reader, const Window& total) {
 
 void add_evidence(Finding& finding, const Reader& reader, const DropFacts& drops,
                   const Window& total) {
-    const std::uint32_t netns = finding.where.netns;
     finding.evidence.push_back(
         {fmt::format("{} datagrams lost for want of receive buffer, {:.1f} per second",
                      finding.count, finding.rate_per_s),
@@ -127,19 +126,18 @@ void add_evidence(Finding& finding, const Reader& reader, const DropFacts& drops
     if (!reader.sources.counts.empty())
         finding.evidence.push_back(
             {"they come from " + reader.sources.text(), std::nullopt, "", "kfree_skb"});
+    const UdpGrowth counted = udp_growth(total, finding.where.netns);
     finding.evidence.push_back(
         {fmt::format("the namespace counts {} such errors, {} datagrams were delivered",
-                     grown(total, netns, counter("Udp.RcvbufErrors")),
-                     grown(total, netns, counter("Udp.InDatagrams"))),
-         double(grown(total, netns, counter("Udp.RcvbufErrors"))), "datagrams",
-         "Udp.RcvbufErrors"});
+                     counted.rcvbuf, counted.delivered),
+         double(counted.rcvbuf), "datagrams", "Udp.RcvbufErrors"});
     finding.where.kernel = drops.symbol;
     finding.where.reason = drops.reason;
 }
 
 Finding describe(const Reader& reader, const DropFacts& drops, const Window& total,
                  std::uint32_t netns) {
-    const std::uint64_t delivered = grown(total, netns, counter("Udp.InDatagrams"));
+    const std::uint64_t delivered = udp_growth(total, netns).delivered;
     const double share = double(reader.drops) / double(reader.drops + delivered);
     const double rate = per_second(total, double(reader.drops));
     Finding finding{.id = "udp-rcvbuf-overflow"};
@@ -191,11 +189,10 @@ Finding describe_memory(std::uint64_t refused, std::uint32_t netns, const Window
 
 void detect_in(const DropFacts& drops, std::uint32_t netns, const Window& total,
                std::vector<Finding>& findings) {
-    const std::uint64_t memory = grown(total, netns, counter("Udp.MemErrors"));
-    if (memory >= threshold::kUdpLostMin)
-        findings.push_back(describe_memory(memory, netns, total));
-    const std::uint64_t lost =
-        std::max(drops.packets, grown(total, netns, counter("Udp.RcvbufErrors")));
+    const UdpGrowth counted = udp_growth(total, netns);
+    if (counted.memory >= threshold::kUdpLostMin)
+        findings.push_back(describe_memory(counted.memory, netns, total));
+    const std::uint64_t lost = std::max(drops.packets, counted.rcvbuf);
     Readers readers;
     add_sockets(total, netns, readers);
     add_samples(drops, readers);
@@ -211,8 +208,8 @@ void detect_in(const DropFacts& drops, std::uint32_t netns, const Window& total,
 std::vector<Finding> detect_udp_rcvbuf_overflow(const Facts& facts) {
     auto places = drops_by_netns(facts, "udp-rcvbuf-overflow");
     for (const auto& [netns, counters] : facts.total.counters)
-        if (counters.growth[counter("Udp.RcvbufErrors")] ||
-            counters.growth[counter("Udp.MemErrors")])
+        if (const UdpGrowth counted = udp_growth(facts.total, netns);
+            counted.rcvbuf || counted.memory)
             places[netns].at.netns = netns; // kernels without reasons
     std::vector<Finding> findings;
     for (const auto& [netns, drops] : places)

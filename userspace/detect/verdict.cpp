@@ -2,13 +2,13 @@
 // From findings to one verdict: what was found, what was ruled out layer by layer, and what could
 // not be looked at.
 #include <algorithm>
-#include <set>
 
 #include <fmt/format.h>
 
-#include "abi/reset.h"
 #include "detect/finding.h"
-#include "detect/flows.h"
+#include "detect/impact.h"
+#include "detect/thresholds.h"
+#include "detect/traffic.h"
 #include "model/format.h"
 
 namespace culprit {
@@ -59,13 +59,25 @@ constexpr Check kChecks[] = {
      true},
     {Layer::kTransport, "socket", "receive buffers of UDP and TCP, when the run began and ended",
      true},
-    {Layer::kTransport, "", "windows: no signal yet", false},
+    {Layer::kTransport, "flow",
+     "windows and buffers of both ends, round trips, order, peers that fell silent", true},
+    {Layer::kApplication, "flow", "time between question and answer, readers that stand still",
+     true},
+    {Layer::kApplication, "listen", "processes that accept late or not at all", true},
+    {Layer::kApplication, "cgroup", "CPU quotas of processes with sockets", false},
     {Layer::kApplication, "dns",
      "name resolution by process and server: latency, silence, response codes", true},
     {Layer::kApplication, "",
      "TLS and HTTP: what is said in a connection is payload, which is not read", false},
-    {Layer::kApplication, "", "slow and hung processes: no signal yet", true},
 };
+
+std::string why_not(const SignalStatus* status) {
+    if (!status)
+        return "the signal was not asked for";
+    if (status->state != State::kOff && !status->unread.empty())
+        return "it could be read only in part: " + status->unread.front();
+    return status->why.empty() ? "the signal is off" : status->why.front();
+}
 
 std::vector<LayerVerdict> layers_of(const VerdictInput& input,
                                     const std::vector<Finding>& findings) {
@@ -77,12 +89,11 @@ std::vector<LayerVerdict> layers_of(const VerdictInput& input,
             if (check.layer != layer)
                 continue;
             const SignalStatus* status = *check.signal ? status_of(input, check.signal) : nullptr;
-            if (status && status->state != State::kOff) {
+            if (status && status->state != State::kOff && status->unread.empty()) {
                 verdict.checked.emplace_back(check.text);
                 continue;
             }
-            const std::string why = status && !status->why.empty() ? status->why.front()
-                                                                   : "the signal was not asked for";
+            const std::string why = why_not(status);
             verdict.not_checked.push_back(
                 *check.signal ? fmt::format("{} because {}", check.text, why) : check.text);
             if (check.essential)
@@ -98,12 +109,20 @@ std::vector<LayerVerdict> layers_of(const VerdictInput& input,
     return layers;
 }
 
+bool is_essential(std::string_view signal) {
+    return std::ranges::any_of(
+        kChecks, [&](const Check& check) { return check.essential && check.signal == signal; });
+}
+
 std::vector<std::string> gaps_of(const VerdictInput& input) {
-    std::vector<std::string> gaps;
+    std::vector<std::string> gaps = input.gaps;
     for (const SignalStatus& status : input.status)
         if (status.state == State::kOff)
             gaps.push_back(fmt::format("signal {} is off: {}", status.name,
                                        status.why.empty() ? "unknown reason" : status.why.front()));
+        else if (!status.unread.empty() && is_essential(status.name))
+            gaps.push_back(
+                fmt::format("signal {} read only a part: {}", status.name, status.unread.front()));
     for (const auto& [id, lost] : input.facts.total.lost) {
         const Kind* kind = find_kind(id);
         if (kind && lost.ring_full)
@@ -120,31 +139,6 @@ std::vector<std::string> gaps_of(const VerdictInput& input) {
     return gaps;
 }
 
-std::string scope_of(const Window& total) {
-    std::set<std::pair<std::uint32_t, std::uint64_t>> processes;
-    std::set<std::uint32_t> netns;
-    std::uint64_t attempts = 0, closed = 0;
-    const auto note = [&](const abi_flow& flow, const abi_owner& owner) {
-        if (owner.tgid)
-            processes.emplace(owner.tgid, owner.start_ns);
-        if (flow.netns)
-            netns.insert(flow.netns);
-    };
-    for (const auto& [row, info] : total.rows<connect_event>(ABI_CONNECT)) {
-        attempts += info.count;
-        note(row.flow, row.owner);
-    }
-    for (const auto& [row, info] : total.rows<close_event>(ABI_CLOSE)) {
-        closed += info.count;
-        note(row.flow, row.owner);
-    }
-    for (const auto& [row, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
-        note(row.flow, row.owner);
-    return fmt::format(
-        "{} connections attempted, {} ended, {} processes in {} network namespaces seen", attempts,
-        closed, processes.size(), netns.size());
-}
-
 } // namespace
 
 Verdict judge(const VerdictInput& input) {
@@ -156,7 +150,10 @@ Verdict judge(const VerdictInput& input) {
     verdict.findings = detect_all(input.facts);
     if (!input.only.empty())
         std::erase_if(verdict.findings, [&](const Finding& f) { return f.id != input.only; });
+    for (Finding& finding : verdict.findings)
+        finding.traffic = traffic_at(finding.where, input.facts);
     verdict.layers = layers_of(input, verdict.findings);
+    verdict.tcp = tcp_services(input.facts);
     if (input.filtered)
         verdict.reconciliation_gaps.emplace_back(
             "counters are of whole namespaces and do not compare with a filtered view");
@@ -169,6 +166,8 @@ Verdict judge(const VerdictInput& input) {
     verdict.lost = total.lost;
     verdict.incomplete = gaps_of(input);
     verdict.scope = scope_of(total);
+    verdict.impact = impact_of(total, verdict.findings);
+    verdict.thresholds = threshold::changed();
     verdict.names = total.names;
     const bool found = std::ranges::any_of(
         verdict.findings, [](const Finding& f) { return f.severity != Severity::kInfo; });

@@ -12,6 +12,7 @@
 #include "detect/flows.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
@@ -49,10 +50,10 @@ std::optional<Finding> describe(const DropFacts& drops, std::uint64_t asking, co
     if (!vlan)
         story.advice.push_back({"see which VLAN it is: the kernel has forgotten it by the time it "
                                 "drops the packet",
-                                fmt::format("{}tcpdump -eni {} -c 5 vlan", in, name)});
-    story.advice.push_back(
-        {"make the switch's port untagged, or give the device that VLAN",
-         fmt::format("{}ip link add link {} name {}.{} type vlan id {}", in, name, name, id, id)});
+                                fmt::format("{}tcpdump -eni {} -c 5 vlan", in, shell_word(name))});
+    story.advice.push_back({"make the switch's port untagged, or give the device that VLAN",
+                            fmt::format("{}ip link add link {} name {} type vlan id {}", in,
+                                        shell_word(name), shell_word(name + "." + id), id)});
     auto finding = drop_finding(story, drops, total);
     if (finding && asking)
         finding->evidence.push_back(

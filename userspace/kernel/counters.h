@@ -10,7 +10,7 @@
 namespace culprit {
 
 /// /proc/net/snmp and /proc/net/netstat: "Tcp" line and column (RFC 4022 names and the kernel's
-/// TcpExt); /proc/net/stat/nf_conntrack.
+/// TcpExt); /proc/net/stat/nf_conntrack; /proc/net/snmp6: "Udp6" and the rest of the name.
 inline constexpr auto kCounterNames =
     std::to_array<std::string_view>({"Tcp.ActiveOpens",
                                      "Tcp.PassiveOpens",
@@ -79,7 +79,21 @@ inline constexpr auto kCounterNames =
                                      "TcpExt.TCPOFODrop",
                                      "TcpExt.TCPBacklogDrop",
                                      "TcpExt.TCPMemoryPressures",
-                                     "IpExt.InCsumErrors"});
+                                     "IpExt.InCsumErrors",
+                                     "TcpExt.TCPSACKReorder",
+                                     "TcpExt.TCPTSReorder",
+                                     "TcpExt.TCPToZeroWindowAdv",
+                                     "TcpExt.TCPWinProbe",
+                                     "Udp6.InDatagrams",
+                                     "Udp6.NoPorts",
+                                     "Udp6.OutDatagrams",
+                                     "Udp6.RcvbufErrors",
+                                     "Udp6.SndbufErrors",
+                                     "Udp6.InCsumErrors",
+                                     "Udp6.MemErrors",
+                                     "Ip6.InReceives",
+                                     "Ip6.InNoRoutes",
+                                     "Ip6.OutNoRoutes"});
 
 /// Values in the order of kCounterNames; absolute as read, or the growth over a window.
 using Counters = std::array<std::uint64_t, kCounterNames.size()>;

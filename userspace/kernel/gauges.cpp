@@ -62,9 +62,17 @@ void read_limits(Gauges& into) {
     set("nf_conntrack_max", words("/proc/sys/net/netfilter/nf_conntrack_max").first);
     for (const char* name : {"somaxconn", "rmem_max"})
         set(name, words(std::string("/proc/sys/net/core/") + name).first);
-    std::istringstream udp_mem(read_file("/proc/sys/net/ipv4/udp_mem").value_or(""));
-    for (std::string high; udp_mem >> high;) // the last one
-        set("udp_mem.high", high);
+    const auto last_word = [&](std::string_view name, const char* path) {
+        std::istringstream text(read_file(path).value_or(""));
+        for (std::string high; text >> high;)
+            set(name, high);
+    };
+    last_word("udp_mem.high", "/proc/sys/net/ipv4/udp_mem");
+    last_word("tcp_rmem.max", "/proc/sys/net/ipv4/tcp_rmem");
+    last_word("tcp_wmem.max", "/proc/sys/net/ipv4/tcp_wmem");
+    last_word("tcp_mem.high", "/proc/sys/net/ipv4/tcp_mem");
+    set("file-nr", words("/proc/sys/fs/file-nr").first);
+    set("file-max", words("/proc/sys/fs/file-max").first);
     const auto [low, high] = words("/proc/sys/net/ipv4/ip_local_port_range");
     set("ip_local_port_range.low", low);
     set("ip_local_port_range.high", high);

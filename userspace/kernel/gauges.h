@@ -10,13 +10,31 @@
 namespace culprit {
 
 /// /proc/net/sockstat "TCP" (net/ipv4/proc.c: sockstat_seq_show()), /proc/net/stat/nf_conntrack and
-/// /proc/sys/net. The kernel
-/// gives orphans and mem_pages of the whole host, whichever namespace asks.
-inline constexpr auto kGaugeNames = std::to_array<std::string_view>(
-    {"TCP.inuse", "TCP.orphan", "TCP.tw", "TCP.alloc", "TCP.mem", "tcp_max_tw_buckets",
-     "tcp_max_orphans", "tcp_tw_reuse", "tcp_fin_timeout", "tcp_max_syn_backlog", "somaxconn",
-     "ip_local_port_range.low", "ip_local_port_range.high", "nf_conntrack_count",
-     "nf_conntrack_max", "UDP.mem", "rmem_max", "udp_mem.high"});
+/// /proc/sys. The kernel gives orphans, memory (in pages) and files of the whole host, whichever
+/// namespace asks.
+inline constexpr auto kGaugeNames = std::to_array<std::string_view>({"TCP.inuse",
+                                                                     "TCP.orphan",
+                                                                     "TCP.tw",
+                                                                     "TCP.alloc",
+                                                                     "TCP.mem",
+                                                                     "tcp_max_tw_buckets",
+                                                                     "tcp_max_orphans",
+                                                                     "tcp_tw_reuse",
+                                                                     "tcp_fin_timeout",
+                                                                     "tcp_max_syn_backlog",
+                                                                     "somaxconn",
+                                                                     "ip_local_port_range.low",
+                                                                     "ip_local_port_range.high",
+                                                                     "nf_conntrack_count",
+                                                                     "nf_conntrack_max",
+                                                                     "UDP.mem",
+                                                                     "rmem_max",
+                                                                     "udp_mem.high",
+                                                                     "tcp_rmem.max",
+                                                                     "tcp_wmem.max",
+                                                                     "tcp_mem.high",
+                                                                     "file-nr",
+                                                                     "file-max"});
 
 /// Values in the order of kGaugeNames; kGaugeUnknown where there is none.
 inline constexpr std::uint64_t kGaugeUnknown = ~0ULL;

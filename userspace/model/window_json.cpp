@@ -2,6 +2,7 @@
 // Reads what may come from anybody: every shape is checked, every damage is one error line.
 #include "model/window_json.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include <nlohmann/json.hpp>
@@ -105,6 +106,55 @@ Names names_from(const Json& from) {
     return names;
 }
 
+constexpr std::string_view kStates[] = {"on", "degraded", "off"};
+constexpr std::size_t kRunListMax = 4096; // entries of each list of a run
+
+Json safe_list(const std::vector<std::string>& texts) {
+    Json out = Json::array();
+    for (const std::string& text : texts)
+        out.push_back(safe_text(text));
+    return out;
+}
+
+std::vector<std::string> list_from(const Json& from) {
+    std::vector<std::string> out;
+    for (const Json& text : from)
+        if (out.size() < kRunListMax)
+            out.push_back(name_from(text));
+    return out;
+}
+
+Json run_json(const RunInfo& run) {
+    Json signals = Json::array();
+    for (const SignalStatus& one : run.status)
+        signals.push_back({{"name", one.name},
+                           {"state", kStates[static_cast<std::size_t>(one.state)]},
+                           {"why", safe_list(one.why)},
+                           {"unread", safe_list(one.unread)}});
+    return {{"host", safe_text(run.host)},
+            {"kernel", safe_text(run.kernel)},
+            {"filtered", run.filtered},
+            {"signals", std::move(signals)},
+            {"gaps", safe_list(run.gaps)}};
+}
+
+RunInfo run_from(const Json& from) {
+    RunInfo run{.host = name_from(from.at("host")),
+                .kernel = name_from(from.at("kernel")),
+                .filtered = from.at("filtered").get<bool>(),
+                .gaps = list_from(from.at("gaps"))};
+    for (const Json& signal : from.at("signals")) {
+        const auto state = std::ranges::find(kStates, signal.at("state").get<std::string>());
+        if (state == std::end(kStates) || run.status.size() >= kRunListMax)
+            throw std::invalid_argument("a signal is in no known state");
+        run.status.push_back({.name = name_from(signal.at("name")),
+                              .state = static_cast<State>(state - kStates),
+                              .why = list_from(signal.at("why")),
+                              .unread = list_from(signal.at("unread"))});
+    }
+    return run;
+}
+
 Result<void> read_table(const std::string& name, const Json& rows, Window& window) {
     const Kind* kind = find_kind(std::string_view(name));
     if (!kind)
@@ -143,7 +193,7 @@ Lost lost_from(const Json& from) {
             at("seen"),      at("filtered"), at("folded")};
 }
 
-Result<Window> parse(std::string_view text) {
+Result<Window> parse(std::string_view text, std::optional<RunInfo>* run) {
     const Json json = Json::parse(text);
     if (json.at("schema") != kSchema)
         return fail(Code::kFailed, std::string("not a ") + kSchema + " document");
@@ -160,12 +210,14 @@ Result<Window> parse(std::string_view text) {
         if (const Kind* kind = find_kind(std::string_view(name)))
             window.lost[kind->id] = lost_from(lost);
     window.names = names_from(json.at("names"));
+    if (run && json.contains("run"))
+        *run = run_from(json.at("run"));
     return window;
 }
 
 } // namespace
 
-std::string window_to_json(const Window& window) {
+std::string window_to_json(const Window& window, const RunInfo* run) {
     Json json = {{"schema", kSchema},        {"from_ns", window.from_ns},
                  {"to_ns", window.to_ns},    {"wall_offset_ns", window.wall_offset_ns},
                  {"tables", Json::object()}, {"counters", Json::array()},
@@ -191,12 +243,14 @@ std::string window_to_json(const Window& window) {
             json["lost"][kind->name] = {{"ring_full", lost.ring_full}, {"map_full", lost.map_full},
                                         {"limited", lost.limited},     {"seen", lost.seen},
                                         {"filtered", lost.filtered},   {"folded", lost.folded}};
+    if (run)
+        json["run"] = run_json(*run);
     return json.dump();
 }
 
-Result<Window> window_from_json(std::string_view text) {
+Result<Window> window_from_json(std::string_view text, std::optional<RunInfo>* run) {
     try {
-        return parse(text);
+        return parse(text, run);
     } catch (const std::exception& e) {
         return fail(Code::kFailed, std::string("the window is damaged: ") + safe_text(e.what()));
     }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "detect/finding.h"
+#include "detect/verification.h"
 #include "kernel/features.h"
 #include "kernel/names.h"
 #include "signals/capture.h"
@@ -18,12 +19,15 @@ struct Style {
     bool color = false;
     bool json = false;
     std::size_t width = 80;
+    bool explain = false; // all evidence and advice, nothing shortened
 };
 
 /// Text for people, verdict first, at most style.width columns; ends with a newline.
 std::string verdict_text(const Verdict& verdict, const Style& style);
 /// The public contract "culprit.diagnosis/1", one document, ends with a newline.
 std::string verdict_json(const Verdict& verdict);
+/// What verdict_json() wrote, some other day or by somebody hostile: of that what is compared.
+Result<Earlier> earlier_from_json(std::string_view text);
 
 /// One event of `watch`: a line of columns, or one NDJSON object. With newline.
 std::string event_text(const Kind& kind, std::span<const std::byte> record, const Names& names,
@@ -52,5 +56,9 @@ struct DoctorReport {
 };
 std::string doctor_text(const DoctorReport& report, const Style& style);
 std::string doctor_json(const DoctorReport& report);
+
+/// All thresholds with their units, values and sources; those that were changed are marked.
+std::string thresholds_text(const Style& style);
+std::string thresholds_json();
 
 } // namespace culprit

@@ -9,6 +9,7 @@
 #include "model/identity.h"
 #include "present/layout.h"
 #include "present/present.h"
+#include "present/tcp.h"
 #include "util/text.h"
 #include "util/time.h"
 
@@ -66,10 +67,27 @@ Json party_json(const Verdict& verdict, const Party& party) {
     return out;
 }
 
-Json where_json(const Where& where) {
-    return {{"local", text_or_null(where.local)},   {"remote", text_or_null(where.remote)},
-            {"device", text_or_null(where.device)}, {"kernel", text_or_null(where.kernel)},
-            {"reason", text_or_null(where.reason)}, {"netns", number_or_null(where.netns)}};
+/// An id means nothing on another day; a name does.
+Json netns_name_or_null(std::uint32_t netns, const Names& names) {
+    const auto name = names.netns.find(netns);
+    return name == names.netns.end() ? Json(nullptr) : Json(safe_text(name->second));
+}
+
+Json where_json(const Where& where, const Names& names) {
+    return {{"local", text_or_null(where.local)},
+            {"remote", text_or_null(where.remote)},
+            {"device", text_or_null(where.device)},
+            {"kernel", text_or_null(where.kernel)},
+            {"reason", text_or_null(where.reason)},
+            {"netns", number_or_null(where.netns)},
+            {"netns_name", netns_name_or_null(where.netns, names)}};
+}
+
+Json traffic_json(const Traffic& traffic) {
+    return {{"scope", kTrafficScopeNames[static_cast<std::size_t>(traffic.scope)]},
+            {"tries_per_s", finite(traffic.tries_per_s)},
+            {"connections_per_s", finite(traffic.connections_per_s)},
+            {"packets_per_s", finite(traffic.packets_per_s)}};
 }
 
 Json evidence_json(const Evidence& evidence) {
@@ -81,7 +99,9 @@ Json evidence_json(const Evidence& evidence) {
 }
 
 Json advice_json(const Advice& advice) {
-    return {{"text", safe_once(advice.text)}, {"command", text_or_null(advice.command)}};
+    return {{"text", safe_once(advice.text)},
+            {"command", text_or_null(advice.command)},
+            {"risk", text_or_null(advice.risk)}};
 }
 
 Json finding_json(const Verdict& verdict, const Finding& finding) {
@@ -94,7 +114,7 @@ Json finding_json(const Verdict& verdict, const Finding& finding) {
     out["culprit"] = finding.culprit ? party_json(verdict, *finding.culprit) : Json(nullptr);
     out["affected"] =
         array_of(finding.affected, [&](const Party& party) { return party_json(verdict, party); });
-    out["where"] = where_json(finding.where);
+    out["where"] = where_json(finding.where, verdict.names);
     out["first_seen"] = wall_time(verdict, finding.first_ns);
     out["count"] = finding.count;
     out["rate_per_s"] = finite(finding.rate_per_s);
@@ -102,6 +122,7 @@ Json finding_json(const Verdict& verdict, const Finding& finding) {
     out["advice"] = array_of(finding.advice, advice_json);
     out["verify"] =
         finding.verify.empty() ? Json(nullptr) : Json("culprit " + safe_once(finding.verify));
+    out["traffic"] = traffic_json(finding.traffic);
     return out;
 }
 
@@ -144,6 +165,51 @@ Json program_json(const ProgramCost& program) {
     return {{"name", safe_once(program.name)}, {"runs", program.runs}, {"ns_per_run", ns_per_run}};
 }
 
+Json impact_json(const Impact& impact) {
+    return {{"hurt", texts(impact.hurt)},
+            {"processes_hurt", impact.hurt.size()},
+            {"processes_seen", impact.processes},
+            {"netns", impact.netns},
+            {"attempts", impact.attempts},
+            {"attempts_failed", impact.failed},
+            {"ended", impact.ended},
+            {"ended_cut", impact.cut},
+            {"sent_again", impact.sent_again}};
+}
+
+Json numbers_json(Severity severity, std::uint64_t count, double rate_per_s) {
+    return {{"severity", kSeverityNames[static_cast<std::size_t>(severity)]},
+            {"count", count},
+            {"rate_per_s", finite(rate_per_s)}};
+}
+
+Json verification_json(const Verdict& verdict, const Verification& verification) {
+    Json rows = Json::array(), fresh = Json::array();
+    for (const Verified& one : verification.findings) {
+        const Sighting& before = one.before;
+        Json row = {{"id", before.id},
+                    {"title", safe_once(before.title)},
+                    {"outcome", kRepairNames[static_cast<std::size_t>(one.repair)]},
+                    {"why", text_or_null(one.why)},
+                    {"before", numbers_json(before.severity, before.count, before.rate_per_s)},
+                    {"after", nullptr},
+                    {"finding", nullptr},
+                    {"load_per_s", finite(one.load_per_s)}};
+        if (one.after) {
+            const Finding& after = verdict.findings[*one.after];
+            row["after"] = numbers_json(after.severity, after.count, after.rate_per_s);
+            row["finding"] = *one.after;
+        }
+        rows.push_back(std::move(row));
+    }
+    for (const std::size_t i : verification.fresh)
+        fresh.push_back(i);
+    return {{"from", safe_once(verification.from)},
+            {"to", safe_once(verification.to)},
+            {"findings", std::move(rows)},
+            {"new", std::move(fresh)}};
+}
+
 } // namespace
 
 std::string verdict_json(const Verdict& verdict) {
@@ -155,10 +221,15 @@ std::string verdict_json(const Verdict& verdict) {
     out["to"] = wall_time(verdict, verdict.to_ns);
     out["verdict"] = kOutcomeNames[static_cast<std::size_t>(verdict.outcome)];
     out["scope"] = safe_once(verdict.scope);
+    out["impact"] = impact_json(verdict.impact);
     out["incomplete"] = texts(verdict.incomplete);
+    out["thresholds"] = texts(verdict.thresholds);
+    if (verdict.verification)
+        out["verification"] = verification_json(verdict, *verdict.verification);
     out["findings"] = array_of(
         verdict.findings, [&](const Finding& finding) { return finding_json(verdict, finding); });
     out["layers"] = array_of(verdict.layers, layer_json);
+    out["tcp"] = tcp_to_json(verdict.tcp, verdict.names);
     out["reconciliation"] = array_of(verdict.reconciliation, reconciled_json);
     out["reconciliation_gaps"] = texts(verdict.reconciliation_gaps);
     out["lost"] = lost_json(verdict.lost);

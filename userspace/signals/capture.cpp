@@ -194,6 +194,8 @@ void Capture::start(Features& features, const CaptureOptions& options) {
     send_bpf_messages_to_log();
     if (options.config.filters & ABI_FILTER_NETNS)
         x_impl->readers.look_only_in(options.config.netns);
+    if (options.config.filters & ABI_FILTER_DEV)
+        x_impl->readers.look_only_at(options.config.ifindex);
     std::vector<Loading> all = plan_all(features, options);
     const SharedMaps shared = load_objects(all, features, options);
     features.kernel_btf.reset();
@@ -265,6 +267,10 @@ void Capture::take_totals(std::uint64_t now_ns, const RecordSink& sink) {
     for (const Loaded& one : x_impl->loaded)
         if (one.totals)
             one.totals->take(ObjectMaps(one.object.get()), now_ns, sink);
+}
+
+bool Capture::looks_into(std::uint32_t netns) const {
+    return x_impl->readers.is_wanted(netns);
 }
 
 bool Capture::reads_netns(std::uint32_t netns) const {

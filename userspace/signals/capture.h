@@ -32,8 +32,9 @@ struct SignalStatus {
     std::string name;
     State state = State::kOff;
     std::vector<HookStatus> hooks;
-    std::vector<std::string> gains; // what this kernel's variant of the hooks brings
-    std::vector<std::string> why;   // what is missing and what is lost by that; empty when on
+    std::vector<std::string> gains;       // what this kernel's variant of the hooks brings
+    std::vector<std::string> why;         // what is missing and what is lost by that; empty when on
+    std::vector<std::string> unread = {}; // of `why`: what its reader could not read
 
     /// Some of its hooks work.
     bool is_watching() const { return std::ranges::any_of(hooks, &HookStatus::attached); }
@@ -86,6 +87,8 @@ public:
     /// Readers see what the totals brought, then find what is in the whole host, and in the
     /// namespace this thread is in. A reader that cannot read says so in its signal's status.
     bool has_readers() const;
+    /// False: the user's filter leaves nothing of that namespace.
+    bool looks_into(std::uint32_t netns) const;
     /// False: nothing is read there, so it is no use to go there.
     bool reads_netns(std::uint32_t netns) const;
     void show_readers(std::span<const std::byte> record, const Names& names);

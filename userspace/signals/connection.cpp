@@ -54,6 +54,9 @@ constexpr Field kCloseFields[] = {
     CULPRIT_FIELD(close_event, segs_out, Type::kNumber, "segments sent"),
     CULPRIT_FIELD(close_event, segs_in, Type::kNumber, "segments received"),
     CULPRIT_FIELD(close_event, retransmits, Type::kNumber, "segments sent again"),
+    CULPRIT_FIELD(close_event, answers, Type::kNumber, "1: its only answer was timed"),
+    CULPRIT_FIELD(close_event, answer_ns, Type::kDurationNs, "question to answer"),
+    CULPRIT_FIELD(close_event, answered_late, Type::kNumber, "1: after 200 ms or more"),
     CULPRIT_FIELD(close_event, srtt_us, Type::kDurationUs, "smoothed round trip"),
     CULPRIT_FIELD(close_event, min_rtt_us, Type::kDurationUs, "smallest round trip of late"),
 };
@@ -71,6 +74,8 @@ constexpr Part kCloseSums[] = {
     CULPRIT_PART(close_event, closing_ns),     CULPRIT_PART(close_event, bytes_sent),
     CULPRIT_PART(close_event, bytes_received), CULPRIT_PART(close_event, segs_out),
     CULPRIT_PART(close_event, segs_in),        CULPRIT_PART(close_event, retransmits),
+    CULPRIT_PART(close_event, answers),        CULPRIT_PART(close_event, answer_ns),
+    CULPRIT_PART(close_event, answered_late),
 };
 
 constexpr Kind kConnect = {ABI_CONNECT,           "connect",   "result of each connection attempt",

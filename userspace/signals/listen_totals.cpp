@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Looks at the queues several times a tick, so that shares of time and means are known; and at a
-// listener's process, but only while the listener is in trouble.
+// listener's process while connections wait for it, and now and then while it is used.
 #include "signals/listen_totals.h"
 
 #include <algorithm>
@@ -30,7 +30,8 @@ struct Listener {
     listen_total sampled{};         // since the last record
     std::uint32_t drops = 0;        // as of the last record
     std::uint64_t synacks = 0;      // as of the last record
-    std::uint64_t owner_cpu_ns = 0; // at the last look at the process; 0 none in this trouble
+    std::uint64_t owner_cpu_ns = 0; // at the last look at the process; 0 when that is long ago
+    std::uint64_t owner_ns = 0;     // when that was
     bool present = false;           // at the last look; false: it closed
     bool troubled = false;          // once
 };
@@ -81,16 +82,20 @@ bool in_trouble(const listen_total& total) {
     return total.drops || total.looks_full || (total.looks && total.depth > total.limit);
 }
 
-void look_at_owner(Listener& one, listen_total& total) {
+void look_at_owner(Listener& one, listen_total& total, std::uint64_t now_ns) {
+    constexpr std::uint64_t kNowAndThenNs = 5'000'000'000; // counting files may take a while
     const bool trouble = in_trouble(total);
     one.troubled = one.troubled || trouble;
-    const auto now = trouble && one.last.owner.tgid
+    const bool waited_for = trouble || one.last.depth;
+    const bool due = waited_for || (total.established && now_ns - one.owner_ns >= kNowAndThenNs);
+    const auto now = due && one.last.owner.tgid
                          ? read_task_state(one.last.owner.tgid, one.last.owner.start_ns)
                          : Result<TaskState>(fail(Code::kFailed, "nobody to look at"));
     if (!now) {
         one.owner_cpu_ns = 0;
         return;
     }
+    one.owner_ns = now_ns;
     total.owner_looks = 1;
     total.owner_stopped = now->state == 'T'; // not 't': somebody traces it
     total.owner_running = now->state == 'R';
@@ -166,7 +171,7 @@ void ListenTotals::report(Listener& one, std::uint64_t now_ns, const RecordSink&
     total.synack_retransmits = v.synack_retransmits - one.synacks;
     if (Group& group = group_of(v); !group.shared())
         group.tell(total);
-    look_at_owner(one, total);
+    look_at_owner(one, total, now_ns);
     one.drops = v.drops;
     one.synacks = v.synack_retransmits;
     // looks without news are kept for the next record; after trouble each tick has one, so that

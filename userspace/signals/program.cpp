@@ -11,6 +11,7 @@
 #include <tuple>
 #include <vector>
 
+#include "abi/drop.h"
 #include "abi/program.h"
 #include "kernel/bpf_programs.h"
 #include "kernel/cgroup.h"
@@ -83,6 +84,7 @@ std::uint64_t grew(std::uint64_t now, std::uint64_t before) {
 
 class Programs : public Reader {
 public:
+    void see(std::span<const std::byte> record, const Names& names) override;
     Result<void> read_host(std::uint64_t now_ns, const RecordSink& sink) override;
     Result<void> read_netns(std::uint32_t netns, std::uint64_t now_ns,
                             const RecordSink& sink) override;
@@ -113,7 +115,20 @@ private:
     std::set<std::uint32_t> x_packet_programs;
     std::vector<Attached> x_attached; // to cgroups
     std::uint64_t x_attached_ns = 0;
+    bool x_cgroup_drops = false; // since these were told last
 };
+
+/// A program of a cgroup is worth a row when one of them drops: there may be one for each service
+/// of the host.
+void Programs::see(std::span<const std::byte> record, const Names& names) {
+    if (head_of(record).kind != ABI_DROP_TOTAL)
+        return;
+    const auto reason =
+        names.drop_reasons.find(value_at<std::uint32_t>(record, offsetof(drop_total, reason)));
+    if (reason != names.drop_reasons.end() &&
+        (reason->second == "BPF_CGROUP_EGRESS" || reason->second == "SOCKET_FILTER"))
+        x_cgroup_drops = true;
+}
 
 program_total Programs::row(std::uint64_t now_ns, std::uint32_t program, std::uint32_t where) {
     bound(x_names);
@@ -169,6 +184,9 @@ Result<void> Programs::read_host(std::uint64_t now_ns, const RecordSink& sink) {
         if (!x_packet_programs.empty())
             read_cgroups();
     }
+    if (!x_cgroup_drops)
+        return {};
+    x_cgroup_drops = false;
     for (const Attached& one : x_attached) {
         program_total total = row(now_ns, one.program, one.where);
         total.owner.cgroup_id = one.cgroup;

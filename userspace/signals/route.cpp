@@ -114,7 +114,8 @@ void RouteTotals::report(const route_key& key, const route_value& now, std::uint
 }
 
 /// A lookup that no later table answered, and that no later one of its CPU made known. While it may
-/// still be under way it is left alone.
+/// still be under way it is left alone. The place has no lock: a lookup that another one of its CPU
+/// puts there between the reading and the clearing is lost, one of those that rules decide.
 void RouteTotals::take_undecided(const MapReader& maps, std::uint64_t now_ns,
                                  const RecordSink& sink) {
     constexpr std::uint64_t kUnderWayNs = 1'000'000;

@@ -102,6 +102,28 @@ std::optional<std::string> raw_bytes(std::string_view text) {
     return out;
 }
 
+std::string shell_word(std::string_view bytes) {
+    constexpr std::string_view kPlain =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./:@%+=,";
+    if (bytes.empty())
+        return "''";
+    if (bytes.find_first_not_of(kPlain) == std::string_view::npos)
+        return std::string(bytes);
+    std::string out;
+    while (!bytes.empty()) {
+        const std::string_view part = bytes.substr(0, bytes.find('\''));
+        const std::string safe = safe_text(part); // its escapes are those of $''
+        if (!part.empty())
+            out += (safe == part ? "'" : "$'") + safe + '\'';
+        bytes.remove_prefix(part.size());
+        if (!bytes.empty()) {
+            out += "\"'\"";
+            bytes.remove_prefix(1);
+        }
+    }
+    return out;
+}
+
 std::string_view take_until(std::string_view& rest, char until) {
     const std::size_t at = std::min(rest.find(until), rest.size());
     const std::string_view head = rest.substr(0, at);

@@ -17,6 +17,10 @@ std::string safe_text(std::string_view bytes);
 /// The inverse of safe_text; nullopt when the text was not made by it.
 std::optional<std::string> raw_bytes(std::string_view text);
 
+/// One word of a shell command, whatever bytes it has: quoted where a shell would act on them, and
+/// such that safe_text() has nothing to change.
+std::string shell_word(std::string_view bytes);
+
 /// Bytes of a fixed-size array up to its first NUL.
 template <typename Array>
 std::string_view until_nul(const Array& array) {

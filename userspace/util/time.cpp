@@ -9,6 +9,7 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <iomanip>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -84,6 +85,18 @@ std::string rfc3339(std::int64_t wall_ns) {
     return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", tm.tm_year + 1900,
                        tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
                        wall_ns % kSecond / 1'000'000);
+}
+
+std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
+    std::tm tm{};
+    std::istringstream in{std::string(text)};
+    int ms = 0;
+    char dot = 0, zone = 0;
+    in >> std::get_time(&tm, "%Y-%m-%dT%H:%M:%S") >> dot >> ms >> zone;
+    if (!in || tm.tm_year < 70 || tm.tm_year > 200 || ms < 0 || ms > 999)
+        return std::nullopt;
+    const std::int64_t ns = timegm(&tm) * kSecond + ms * 1'000'000LL;
+    return rfc3339(ns) == text ? std::optional(ns) : std::nullopt;
 }
 
 std::optional<std::uint64_t> parse_duration_ns(std::string_view text) {

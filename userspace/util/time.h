@@ -34,6 +34,9 @@ std::int64_t wall_offset_ns();
 /// RFC 3339 in UTC with milliseconds: 2026-01-31T23:59:59.123Z.
 std::string rfc3339(std::int64_t wall_ns);
 
+/// What rfc3339() wrote, in nanoseconds of wall time; nullopt for anything else.
+std::optional<std::int64_t> parse_rfc3339(std::string_view text);
+
 /// "500ms", "10s", "5m", "2h" or a bare number of seconds; nullopt for anything else or zero.
 std::optional<std::uint64_t> parse_duration_ns(std::string_view text);
 
