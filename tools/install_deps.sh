@@ -6,7 +6,8 @@ set -euo pipefail
 
 build_packages=(
     g++ cmake ninja-build pkg-config clang llvm bpftool ca-certificates
-    libbpf-dev libdw-dev libelf-dev zlib1g-dev libcli11-dev libfmt-dev libmnl-dev libnftables-dev nlohmann-json3-dev
+    libbpf-dev libcap-ng-dev libcli11-dev libdw-dev libelf-dev libfmt-dev libmnl-dev libnftables-dev libseccomp-dev
+    nlohmann-json3-dev zlib1g-dev
 )
 test_packages=(catch2 clang-format git iproute2 kmod libldns-dev nftables procps python3)
 # Where Ubuntu keeps bpftool when it has no package of that name.

@@ -3,7 +3,9 @@
 // awaited with a deadline.
 #pragma once
 
+#include <cap-ng.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -28,7 +30,9 @@ class Culprit {
 public:
     using Arguments = std::vector<std::string>;
 
-    explicit Culprit(const Arguments& arguments, uid_t uid = 0)
+    /// As another user it has no capabilities but those given.
+    explicit Culprit(const Arguments& arguments, uid_t uid = 0,
+                     const std::vector<unsigned>& capabilities = {})
         : x_out(file("out")), x_err(file("err")) {
         const char* path = std::getenv("CULPRIT_BINARY");
         if (!path)
@@ -39,7 +43,7 @@ public:
         x_child = std::make_unique<Child>("", "culprit", [&](const Tell&) {
             ::dup2(x_out.get(), STDOUT_FILENO);
             ::dup2(x_err.get(), STDERR_FILENO);
-            must(uid == 0 || (::setgid(uid) == 0 && ::setuid(uid) == 0), "become another user");
+            must(uid == 0 || become(uid, capabilities), "become another user");
             std::vector<char*> argv = {const_cast<char*>("culprit")};
             for (const std::string& argument : arguments)
                 argv.push_back(const_cast<char*>(argument.c_str()));
@@ -101,6 +105,17 @@ public:
     }
 
 private:
+    static bool become(uid_t uid, const std::vector<unsigned>& capabilities) {
+        constexpr auto kSets = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED |
+                                                         CAPNG_INHERITABLE | CAPNG_AMBIENT);
+        capng_clear(CAPNG_SELECT_ALL);
+        for (const unsigned capability : capabilities)
+            capng_update(CAPNG_ADD, kSets, capability);
+        return ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && ::setgid(uid) == 0 &&
+               ::setuid(uid) == 0 && capng_apply(CAPNG_SELECT_CAPS) == 0 &&
+               capng_apply(CAPNG_SELECT_AMBIENT) == 0;
+    }
+
     static UniqueFd file(const char* name) {
         UniqueFd fd(::memfd_create(name, MFD_CLOEXEC));
         must(bool(fd), "make a file in memory");

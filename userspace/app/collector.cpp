@@ -136,6 +136,11 @@ std::vector<std::string> Collector::gaps() const {
             "the devices, queues and rules of {} network namespaces were not read: no right to, or "
             "no time left",
             unvisited));
+    const NetnsMisses& misses = x_names.misses();
+    if (misses.left_out)
+        out.push_back(fmt::format("{} more network namespaces than are kept", misses.left_out));
+    if (misses.hidden)
+        out.push_back(hidden_text(misses.hidden));
     if (x_unlooked)
         out.push_back(fmt::format("the sockets of {} network namespaces were not looked at: no "
                                   "right to, or no time left",

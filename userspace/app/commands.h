@@ -42,6 +42,10 @@ struct Session {
 Result<Session> start_session(const Options& options, const std::set<std::uint32_t>& kinds,
                               bool for_people);
 
+/// Gives up what watching does not need (kernel/confinement.h). After the last program is attached
+/// and the last file opened for writing; what does not work is a warning.
+void confine_self();
+
 /// All kinds that are events, and all there are.
 std::set<std::uint32_t> all_event_kinds();
 std::set<std::uint32_t> all_kinds();

@@ -59,6 +59,7 @@ Result<void> collect(const Options& options, Session& session, Run& run) {
         if (!save)
             return std::unexpected(sys_error(errno, "write " + safe_text(options.save)));
     }
+    confine_self();
     run.info = info_of(options);
     const std::uint64_t until = boot_now_ns() + options.for_ns; // the first look is part of the run
     collector.begin();

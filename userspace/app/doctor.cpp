@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "app/commands.h"
+#include "kernel/confinement.h"
 #include "util/time.h"
 
 namespace culprit {
@@ -20,6 +21,7 @@ int run_doctor(const Options& options) {
     capture.start(report.features, {.kinds = all_kinds()});
     report.start_ms = static_cast<double>(boot_now_ns() - began) / 1e6;
     report.signals = capture.status();
+    report.confined = confine();
     if (!print_data(options.json() ? doctor_json(report)
                                    : doctor_text(report, style_of(options))) ||
         !flush_data())

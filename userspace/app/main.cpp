@@ -12,6 +12,7 @@
 
 #include "app/commands.h"
 #include "detect/thresholds.h"
+#include "kernel/confinement.h"
 #include "util/log.h"
 #include "util/text.h"
 #include "util/time.h"
@@ -114,6 +115,11 @@ std::set<std::uint32_t> all_kinds() {
             if (!kind->on_request)
                 kinds.insert(kind->id);
     return kinds;
+}
+
+void confine_self() {
+    if (const auto done = confine(); !done)
+        log(Level::kWarning, "goes on with more rights than it needs: " + done.error().what);
 }
 
 Result<Session> start_session(const Options& options, const std::set<std::uint32_t>& kinds,

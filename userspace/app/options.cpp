@@ -191,8 +191,8 @@ Result<void> resolve_addr(const std::string& text, abi_config& config) {
 }
 
 Result<Netns> find_netns(const std::string& text) {
-    std::size_t left_out = 0;
-    const auto all = list_netns(left_out);
+    NetnsMisses misses;
+    const auto all = list_netns(misses);
     const auto number = to_number(text);
     for (const auto& [inum, netns] : all)
         if ((number && *number == inum) || netns.name == text ||

@@ -107,10 +107,11 @@ Result<bool> Show::visit(const Netns& netns) {
 Result<void> Show::visit_all() {
     const bool may_enter = run_in_netns("/proc/self/ns/net", [] {}).has_value();
     const std::uint32_t own = own_netns();
-    std::size_t left_out = 0, unreached = 0;
+    NetnsMisses misses;
+    std::size_t unreached = 0;
     for (int round = 0; round == 0 || (unreached && round < kRounds); round++) {
         unreached = 0;
-        for (const auto& [inum, netns] : list_netns(left_out)) {
+        for (const auto& [inum, netns] : list_netns(misses)) {
             if (!wanted(inum) || x_report.netns.contains(inum) || (!may_enter && inum != own))
                 continue;
             const auto done = visit(netns);
@@ -122,9 +123,11 @@ Result<void> Show::visit_all() {
     if (!may_enter && !(x_config.filters & ABI_FILTER_NETNS)) // another one asked for is an error
         x_report.notes.push_back(
             "only the own network namespace was looked at: entering others needs CAP_SYS_ADMIN");
-    if (unreached + left_out)
+    if (unreached + misses.left_out)
         x_report.notes.push_back(
-            fmt::format("{} network namespaces were not looked at", unreached + left_out));
+            fmt::format("{} network namespaces were not looked at", unreached + misses.left_out));
+    if (misses.hidden)
+        x_report.notes.push_back(hidden_text(misses.hidden));
     if (x_report.netns.empty())
         return fail(Code::kFailed, "the network namespace could not be entered" +
                                        std::string(may_enter ? "" : ": it needs CAP_SYS_ADMIN"));
@@ -163,6 +166,7 @@ Result<InventoryReport> Show::run() {
     if (!about_links())
         if (const auto done = start_walks(); !done)
             return std::unexpected(done.error());
+    confine_self();
     if (const auto done = visit_all(); !done)
         return std::unexpected(done.error());
     check_complete();

@@ -112,6 +112,7 @@ int run_watch(const Options& options) {
         if (status.state == State::kOff)
             log(Level::kWarning, "signal " + status.name +
                                      " is off: " + (status.why.empty() ? "" : status.why.front()));
+    confine_self();
     if (const auto done = Watch(options, *session).run(); !done)
         return print_error(done.error());
     return kExitHealthy;

@@ -112,6 +112,7 @@ void read_capabilities(Features& features) {
         {"CAP_PERFMON", CAP_PERFMON},
         {"CAP_SYS_ADMIN", CAP_SYS_ADMIN},
         {"CAP_SYS_PTRACE", CAP_SYS_PTRACE},
+        {"CAP_NET_ADMIN", CAP_NET_ADMIN},
         {"CAP_SYSLOG", CAP_SYSLOG},
         {"CAP_DAC_READ_SEARCH", CAP_DAC_READ_SEARCH}};
     const std::string status = read_file("/proc/self/status").value_or("");

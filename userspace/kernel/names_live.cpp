@@ -28,8 +28,7 @@ LiveNames::LiveNames(const Features& features) : x_sources(features.release) {
 }
 
 void LiveNames::refresh() {
-    std::size_t left_out = 0;
-    const auto before = std::exchange(x_netns, list_netns(left_out));
+    const auto before = std::exchange(x_netns, list_netns(x_misses));
     forget_devices(before);
     for (const auto& [inum, netns] : x_netns)
         if (!netns.name.empty())

@@ -37,6 +37,8 @@ public:
     /// The namespaces as last listed; refresh() lists them again.
     const std::map<std::uint32_t, Netns>& netns() const { return x_netns; }
     void refresh();
+    /// What the last list lacked.
+    const NetnsMisses& misses() const { return x_misses; }
 
 private:
     void forget_processes();
@@ -46,6 +48,7 @@ private:
     Symbols x_symbols;
     SourceLines x_sources;
     std::map<std::uint32_t, Netns> x_netns;
+    NetnsMisses x_misses;
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t>
         x_missing;                                           // device asked for in vain, and when
     std::map<std::uint32_t, std::uint64_t> x_addresses_read; // netns, and when

@@ -33,6 +33,7 @@ struct DirClose {
     void operator()(DIR* d) const { closedir(d); }
 };
 
+/// 0, and errno, when it cannot be read.
 std::uint32_t inum_of(const std::string& path) {
     struct stat st {};
     return stat(path.c_str(), &st) == 0 ? static_cast<std::uint32_t>(st.st_ino) : 0;
@@ -114,13 +115,15 @@ std::uint32_t own_netns() {
     return inum_of("/proc/self/ns/net");
 }
 
-std::map<std::uint32_t, Netns> list_netns(std::size_t& left_out) {
+std::map<std::uint32_t, Netns> list_netns(NetnsMisses& misses) {
     std::map<std::uint32_t, Netns> found;
-    left_out = 0;
+    misses = {};
     const auto add = [&](const std::string& path, const std::string& proc,
                          const std::string& name) {
         const std::uint32_t inum = inum_of(path);
-        if (!inum || (!found.contains(inum) && found.size() >= kNetnsMax && ++left_out))
+        if (!inum)
+            misses.hidden += errno == EACCES || errno == EPERM;
+        if (!inum || (!found.contains(inum) && found.size() >= kNetnsMax && ++misses.left_out))
             return;
         Netns& netns = found.try_emplace(inum, Netns{inum, "", path, proc}).first->second;
         if (!name.empty() && netns.name.empty())
@@ -136,6 +139,12 @@ std::map<std::uint32_t, Netns> list_netns(std::size_t& left_out) {
     for (const char* folder : {"/run/netns", "/run/docker/netns"})
         each_entry(folder, [&](const std::string& name) { add(folder + ("/" + name), "", name); });
     return found;
+}
+
+std::string hidden_text(std::size_t processes) {
+    return "the network namespaces of " + std::to_string(processes) +
+           " processes are hidden and were not looked at, should there be others: it needs "
+           "CAP_SYS_PTRACE";
 }
 
 Result<void> run_in_netns(const std::string& path, const std::function<void()>& work) {

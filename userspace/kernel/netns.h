@@ -26,9 +26,18 @@ struct Netns {
     std::string proc;       // "/proc/PID" of a process in it; empty when there is none
 };
 
-/// All namespaces visible from here, at most kNetnsMax; `left_out` says how many more there are.
+/// What a list of namespaces lacks.
+struct NetnsMisses {
+    std::size_t left_out = 0; // namespaces beyond kNetnsMax
+    std::size_t hidden = 0;   // processes that do not show theirs: without CAP_SYS_PTRACE
+};
+
+/// All namespaces visible from here, at most kNetnsMax.
 inline constexpr std::size_t kNetnsMax = 4096;
-std::map<std::uint32_t, Netns> list_netns(std::size_t& left_out);
+std::map<std::uint32_t, Netns> list_netns(NetnsMisses& misses);
+
+/// "the network namespaces of 12 processes ..."
+std::string hidden_text(std::size_t processes);
 
 /// The namespace this process is in.
 std::uint32_t own_netns();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "kernel/confinement.h"
 #include "present/layout.h"
 #include "present/present.h"
 
@@ -32,6 +33,8 @@ std::string without(const std::string& capability) {
         return "network namespaces and program files of other users' processes are not found";
     if (capability == "CAP_DAC_READ_SEARCH")
         return "cgroups of processes that are gone have no path";
+    if (capability == "CAP_NET_ADMIN")
+        return "rules of firewalls that drop something are not named";
     if (capability == "CAP_SYSLOG")
         return "places in the kernel are addresses without names";
     return "what needs it does not work";
@@ -63,13 +66,27 @@ std::string kernel_text(const DoctorReport& report, const Style& style) {
     return out + line("start time", fmt::format("{:.0f} ms", finite(report.start_ms)), style);
 }
 
+std::string confinement_text(const DoctorReport& report, const Style& style) {
+    const std::string_view what = "while watching it keeps no more than ";
+    std::vector<std::string> kept;
+    for (const Capability& one : kept_capabilities())
+        kept.emplace_back(one.name);
+    if (!report.confined)
+        return wrap("  ", "not given up: " + safe_once(report.confined.error().what), 2,
+                    style.width);
+    return wrap("  ",
+                fmt::format("{}{}, and may start nothing (no_new_privs, a filter of system calls)",
+                            what, join(kept, ", ")),
+                2, style.width);
+}
+
 std::string capabilities_text(const DoctorReport& report, const Style& style) {
     constexpr std::size_t kColumn = 22;
     std::string out = '\n' + paint("CAPABILITIES", Paint::kBold, style.color) + '\n';
     for (const auto& [name, effective] : report.features.capabilities)
         out += wrap(pad("  " + name, kColumn), yes_no(effective != 0, without(name), style),
                     kColumn, style.width);
-    return out;
+    return out + confinement_text(report, style);
 }
 
 std::string hooks_text(const SignalStatus& signal) {
@@ -124,6 +141,16 @@ Json capabilities_json(const Features& features) {
     return out;
 }
 
+Json confinement_json(const DoctorReport& report) {
+    Json kept = Json::array();
+    for (const Capability& one : kept_capabilities())
+        kept.push_back(one.name);
+    return {
+        {"confined", report.confined.has_value()},
+        {"error", report.confined ? Json(nullptr) : Json(safe_once(report.confined.error().what))},
+        {"keeps", kept}};
+}
+
 } // namespace
 
 std::string doctor_text(const DoctorReport& report, const Style& style) {
@@ -146,6 +173,7 @@ std::string doctor_json(const DoctorReport& report) {
     out["lockdown"] = safe_once(features.lockdown);
     out["kallsyms"] = features.has_symbols;
     out["capabilities"] = capabilities_json(features);
+    out["confinement"] = confinement_json(report);
     out["start_ms"] = finite(report.start_ms);
     out["signals"] = Json::array();
     for (const SignalStatus& signal : report.signals)

@@ -52,7 +52,8 @@ struct DoctorReport {
     Features features;
     std::vector<SignalStatus> signals;
     std::string version;
-    double start_ms = 0; // from start of loading to everything attached
+    double start_ms = 0;   // from start of loading to everything attached
+    Result<void> confined; // what is given up after that (kernel/confinement.h)
 };
 std::string doctor_text(const DoctorReport& report, const Style& style);
 std::string doctor_json(const DoctorReport& report);

@@ -22,8 +22,8 @@ bool has_far_end(const LinkInfo& link) {
 void LinkPeers::refresh(std::uint64_t now_ns) {
     if (!x_missing || (x_listed_ns && now_ns - x_listed_ns < kListNs))
         return;
-    std::size_t left_out = 0;
-    x_places = list_netns(left_out);
+    NetnsMisses misses;
+    x_places = list_netns(misses);
     x_listed_ns = now_ns;
     x_missing = false;
 }
