@@ -55,7 +55,7 @@ struct close_event {
 	struct abi_owner owner;
 	__u64 handshake_ns; /* connect() to ESTABLISHED; 0 for a server and when unknown */
 	__u64 established_ns; /* time in ESTABLISHED; 0 when unknown */
-	__u64 closing_ns; /* first FIN to CLOSE, to a tick, without TIME_WAIT; 0 when unknown */
+	__u64 closing_ns; /* first FIN or reset to CLOSE, TIME_WAIT not included; 0 when unknown */
 	__u64 bytes_sent; /* acknowledged by the peer */
 	__u64 bytes_received;
 	__u64 segs_out; /* retransmitted ones included */

@@ -15,7 +15,8 @@ enum abi_path {
 	ABI_PATH_OUTPUT = 4, /* made here */
 };
 
-/* A sample. Hook: kfree_skb. The flow is the packet's own: local = source, remote = destination. */
+/* A sample; its time may be a tick early. Hook: kfree_skb. The flow is the packet's own: local =
+ * source, remote = destination. */
 struct drop_event {
 	struct abi_head head;
 	struct abi_flow flow;

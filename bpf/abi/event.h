@@ -46,7 +46,7 @@ enum abi_kind {
 
 /* First member of every record. */
 struct abi_head {
-	__u64 when_ns; /* CLOCK_BOOTTIME when the hook ran, early by a tick at most */
+	__u64 when_ns; /* CLOCK_BOOTTIME when the hook ran */
 	__u32 kind; /* enum abi_kind */
 	__u16 size_bytes; /* of the whole record; userspace refuses any other size */
 	__u16 cpu; /* that ran the hook */

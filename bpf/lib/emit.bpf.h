@@ -30,18 +30,6 @@ struct {
 	__type(value, struct abi_ledger);
 } ledgers SEC(".maps");
 
-/* The last time that was asked for, per CPU and shared by all objects. Never full. */
-struct tick {
-	__u64 jiffies;
-	__u64 ns;
-};
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct tick);
-} ticks SEC(".maps");
-
 /* Programs nest on one CPU (softirq over task), so even per-CPU counters need an atomic add to be
  * exact. */
 static __always_inline void count_one(__u64 *counter)
@@ -82,23 +70,6 @@ static __always_inline bool wanted(__u32 kind)
 	return config.kinds & (1ULL << kind);
 }
 
-/* When it happens, boot time, early by a tick at most: in a storm the clock would be most of what a
- * record costs. For what tells only when; durations need bpf_ktime_get_boot_ns(). */
-static __always_inline __u64 tick_time(void)
-{
-	__u64 jiffies = bpf_jiffies64();
-	__u32 zero = 0;
-	struct tick *tick = bpf_map_lookup_elem(&ticks, &zero);
-
-	if (!tick)
-		return bpf_ktime_get_boot_ns();
-	if (tick->jiffies != jiffies) {
-		tick->ns = bpf_ktime_get_boot_ns();
-		tick->jiffies = jiffies; /* last: a program that nests here asks anew */
-	}
-	return tick->ns;
-}
-
 /* Room for one record with its head filled in, or NULL (counted). Everything behind the head is
  * uninitialised: the caller writes every byte. */
 static __always_inline void *record_begin(struct abi_ledger *ledger, __u32 kind, __u64 now,
@@ -134,7 +105,7 @@ static __always_inline void record_send(void *record, __u64 size)
 static __always_inline void record_put(struct abi_ledger *ledger, struct abi_head *from, __u32 kind,
 				       __u64 size)
 {
-	void *to = record_begin(ledger, kind, tick_time(), size);
+	void *to = record_begin(ledger, kind, bpf_ktime_get_boot_ns(), size);
 
 	if (!to)
 		return;

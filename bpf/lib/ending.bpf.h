@@ -53,8 +53,7 @@ static __always_inline void close_times(struct close_event *event, const struct 
 		event->handshake_ns = known->established_ns - known->opened_ns;
 	if (known->established_ns)
 		event->established_ns = end - known->established_ns;
-	if (known->closing_ns && now > known->closing_ns)
-		event->closing_ns = now - known->closing_ns;
+	event->closing_ns = known->closing_ns ? now - known->closing_ns : 0;
 }
 
 /* One question and one answer, as far as the times of the last data each way can tell. Needs the

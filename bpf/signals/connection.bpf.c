@@ -116,9 +116,7 @@ static __always_inline void closed(const struct sock *sk, const struct abi_socke
 static __always_inline void gone(const struct sock *sk, const struct abi_socket *known,
 				 int oldstate, const struct place *at)
 {
-	/* how long it took to close is told to a tick, all else as it is */
-	bool coarse = known && known->closing_ns;
-	__u64 now = coarse ? tick_time() : bpf_ktime_get_boot_ns();
+	__u64 now = bpf_ktime_get_boot_ns();
 	struct tcp_sock *tp;
 
 	if (oldstate == TCP_SYN_SENT) {

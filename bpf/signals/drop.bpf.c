@@ -8,6 +8,7 @@
 #include "drop_table.bpf.h"
 #include "filter.bpf.h"
 #include "path.bpf.h"
+#include "tick.bpf.h"
 #include "vlan.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";

@@ -88,7 +88,7 @@ static __always_inline struct reset_event *begin(const struct sock *sk, const st
 	count_one(&ledger->seen);
 	if (!passes(ledger, sk, skb))
 		return NULL;
-	event = record_begin(ledger, ABI_RESET, tick_time(), sizeof(*event));
+	event = record_begin(ledger, ABI_RESET, bpf_ktime_get_boot_ns(), sizeof(*event));
 	if (event)
 		describe(event, sk, skb);
 	return event;

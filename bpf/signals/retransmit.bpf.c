@@ -106,7 +106,7 @@ int BPF_PROG(retransmit_skb, const struct sock *sk, const struct sk_buff *skb)
 		err = (int)ctx[2];
 	if (!passes(ledger, sk, tp))
 		return 0;
-	event = record_begin(ledger, ABI_RETRANSMIT, tick_time(), sizeof(*event));
+	event = record_begin(ledger, ABI_RETRANSMIT, bpf_ktime_get_boot_ns(), sizeof(*event));
 	if (!event)
 		return 0;
 	tell(event, sk, tp, skb, err);

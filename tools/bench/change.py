@@ -32,12 +32,18 @@ NOISE = 0.02
 Slice = collections.namedtuple("Slice", "units cpu_ns seconds tool_cpu_ns")
 
 
+def build(folder):
+    binary = os.path.join(folder, "work")
+    subprocess.run(["cc", "-O2", "-o", binary, str(pathlib.Path(__file__).with_name("work.c"))], check=True)
+    return binary
+
+
 def softirq_threads():
     return [int(path.parent.name) for path in pathlib.Path("/proc").glob("[0-9]*/comm") if path.read_text().startswith("ksoftirqd/")]
 
 
 class Work:
-    """One load, which runs until it is closed."""
+    """One load, which runs until this ends."""
 
     def __init__(self, binary, mode, place):
         self.file = tempfile.NamedTemporaryFile()
@@ -64,7 +70,10 @@ class Work:
         time.sleep(seconds)
         return Slice(*(now - then for now, then in zip(look(), before)))
 
-    def close(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         for child in self.children:
             child.kill()
             child.wait()
@@ -72,14 +81,16 @@ class Work:
         self.file.close()
 
 
-def pairs(work, tool, place, arguments):
+def pair(work, tool, place, arguments):
     """One pair: without, with, without."""
     before = work.slice(arguments.seconds)
     running = tools.Running(tool, place.names[0])
     time.sleep(0.1)
-    during = work.slice(arguments.seconds, running)
-    rss = running.rss_bytes()
-    stop_ms = running.stop()
+    try:
+        during = work.slice(arguments.seconds, running)
+        rss = running.rss_bytes()
+    finally:
+        stop_ms = running.stop()
     after = work.slice(arguments.seconds)
     off_cost = (before.cpu_ns + after.cpu_ns) / max(1, before.units + after.units)
     off_rate = (before.units + after.units) / (before.seconds + after.seconds)
@@ -93,11 +104,10 @@ def measure(arguments, binary):
     found = collections.defaultdict(lambda: collections.defaultdict(list))
     with loads.Place("pfifo limit 1000") as place:
         for load in BARS:
-            work = Work(binary, load, place)
-            for _ in range(arguments.pairs):
-                for tool in tools.known(arguments.culprit):
-                    found[load][tool.name].append(pairs(work, tool, place, arguments))
-            work.close()
+            with Work(binary, load, place) as work:
+                for _ in range(arguments.pairs):
+                    for tool in tools.known(arguments.culprit):
+                        found[load][tool.name].append(pair(work, tool, place, arguments))
     return found
 
 
@@ -141,9 +151,7 @@ def main():
     parser.add_argument("--against")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        binary = os.path.join(folder, "work")
-        subprocess.run(["cc", "-O2", "-o", binary, str(pathlib.Path(__file__).with_name("work.c"))], check=True)
-        medians = table(measure(arguments, binary))
+        medians = table(measure(arguments, build(folder)))
     short = judge(medians)
     if arguments.json:
         ratios = {"kernel": platform.release(), "change": medians}

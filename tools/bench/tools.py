@@ -54,8 +54,12 @@ class Running:
             output = tempfile.TemporaryFile()
             self.outputs.append(output)
             self.children.append(subprocess.Popen(["stdbuf", "-oL"] + inside + command, stdout=output, stderr=output))
-        for (command, word), output in zip(tool.parts, self.outputs):
-            self.wait_for(command, word, output)
+        try:
+            for (command, word), output in zip(tool.parts, self.outputs):
+                self.wait_for(command, word, output)
+        except RuntimeError:
+            self.stop()
+            raise
         self.start_ms = 1000 * (time.monotonic() - began)
 
     @staticmethod

@@ -21,7 +21,7 @@ namespace culprit {
 
 namespace {
 
-constexpr const char* kShared[] = {"events",    "ledgers", "ticks",          "owners",
+constexpr const char* kShared[] = {"events",    "ledgers", "owners",
                                    "listeners", "servers", "datagram_owners"};
 
 std::string why_not_loaded(int error, const Features& features) {
