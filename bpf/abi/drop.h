@@ -15,7 +15,8 @@ enum abi_path {
 	ABI_PATH_OUTPUT = 4, /* made here */
 };
 
-/* A sample. Hook: kfree_skb. The flow is the packet's own: local = source, remote = destination. */
+/* A sample; its time may be a tick early. Hook: kfree_skb. The flow is the packet's own: local =
+ * source, remote = destination. */
 struct drop_event {
 	struct abi_head head;
 	struct abi_flow flow;
@@ -53,9 +54,11 @@ struct drop_stack {
 };
 ABI_SIZE(struct drop_stack, 336);
 
-/* drops map: per CPU, one counter per key; exact whatever the rate. */
+#define DROP_SLOTS 1024 /* of each CPU */
+
+/* A kind of drops. */
 struct drop_key {
-	__u64 location;
+	__u64 location; /* 0: the slot is free, or the last one, for what found no other */
 	__u32 reason;
 	__u32 netns;
 	__u32 ifindex;
@@ -65,13 +68,17 @@ struct drop_key {
 };
 ABI_SIZE(struct drop_key, 24);
 
-struct drop_value {
+/* drops map: CPU * DROP_SLOTS + place -> counts, exact whatever the rate. As large as a line of
+ * memory. */
+struct drop_slot {
+	struct drop_key key;
 	__u64 packets;
 	__u64 bytes;
 	__u64 interval; /* of the last sample, in units of 64 jiffies */
 	__u64 samples; /* sent in that interval */
+	__u64 pad;
 };
-ABI_SIZE(struct drop_value, 32);
+ABI_SIZE(struct drop_slot, 64);
 
 /* What userspace makes of one key at each tick: what came since the last one. */
 struct drop_total {

@@ -99,24 +99,18 @@ static __always_inline void record_send(void *record, __u64 size)
 	bpf_ringbuf_submit(record, crossed ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
 
-/* Sends a record built on the caller's stack: a filter could still refuse it there without leaving
- * a hole in the ring. size is a constant. */
-static __always_inline void record_put_at(__u64 now, struct abi_ledger *ledger,
-					  struct abi_head *from, __u32 kind, __u64 size)
+/* Sends a record built on the caller's stack, for what is rare: one that is filled in place is
+ * cheaper, as its memory is on its way while the program looks up what to write there. size is a
+ * constant. */
+static __always_inline void record_put(struct abi_ledger *ledger, struct abi_head *from, __u32 kind,
+				       __u64 size)
 {
-	void *to = record_begin(ledger, kind, now, size);
+	void *to = record_begin(ledger, kind, bpf_ktime_get_boot_ns(), size);
 
 	if (!to)
 		return;
 	__builtin_memcpy(to + sizeof(*from), (void *)from + sizeof(*from), size - sizeof(*from));
 	record_send(to, size);
-}
-
-/* For a program that has not asked for the time, which is most of what a record costs. */
-static __always_inline void record_put(struct abi_ledger *ledger, struct abi_head *from, __u32 kind,
-				       __u64 size)
-{
-	record_put_at(bpf_ktime_get_boot_ns(), ledger, from, kind, size);
 }
 
 /* About 64 jiffies (64 ms at HZ=1000, 256 ms at HZ=250): the interval of the rate limits. */

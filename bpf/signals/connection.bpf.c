@@ -2,6 +2,7 @@
 /* How did each TCP connection begin and end, and whose socket was it? */
 #include "vmlinux.h"
 
+#include "attempt.bpf.h"
 #include "connection.h"
 #include "ending.bpf.h"
 #include "filter.bpf.h"
@@ -36,37 +37,6 @@ static __always_inline void opened(const struct sock *sk, __u8 role, const struc
 	count_refused(ABI_CLOSE, listener_add(&socket.owner, at->netns, sk->__sk_common.skc_num));
 }
 
-static __always_inline void connect_result(const struct sock *sk, const struct abi_socket *known,
-					   __u64 now, bool ok, const struct place *at)
-{
-	struct abi_ledger *ledger = ledger_of(ABI_CONNECT);
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
-	struct connect_event event = {};
-
-	if (!ledger || !tp || !wanted(ABI_CONNECT))
-		return;
-	count_one(&ledger->seen);
-	flow_from_tcp_at(&event.flow, tp, at->netns);
-	owner_from_sock(&event.owner, sk, false);
-	event.owner.cgroup_id = at->cgroup_id;
-	if (!record_matches(ledger, &event.flow, &event.owner))
-		return;
-	event.latency_ns = known && known->opened_ns ? now - known->opened_ns : 0;
-	event.error = ok ? 0 : sk->sk_err;
-	event.syn_retransmits = tp->total_retrans;
-	if (ok)
-		event.result = ABI_RESULT_OK;
-	else if (event.error)
-		event.result = ABI_RESULT_ERROR;
-	else
-		event.result = tp->segs_out ? ABI_RESULT_ABANDONED : ABI_RESULT_LOCAL;
-	/* the search for a port precedes all else, and this is its error
-	 * (net/ipv4/inet_hashtables.c: __inet_hash_connect()); only the caller gets it */
-	if (event.result == ABI_RESULT_LOCAL && !event.flow.local_port)
-		event.error = EADDRNOTAVAIL;
-	record_put(ledger, &event.head, ABI_CONNECT, sizeof(event));
-}
-
 static __always_inline void established(const struct sock *sk, struct abi_socket *known,
 					int oldstate, const struct place *at)
 {
@@ -96,33 +66,47 @@ static __always_inline void closing(struct abi_socket *known, __u8 closer)
 	}
 }
 
-/* The record is filled in the ring: the stack has no room for it beside that of connect(). */
+static __always_inline void close_owner(struct abi_owner *owner, const struct abi_socket *known,
+					const struct abi_flow *flow, const struct place *at)
+{
+	if (!known)
+		inherit(owner, flow->netns, flow->local_port);
+	else
+		*owner = known->owner;
+	owner->cgroup_id = at->cgroup_id;
+}
+
+static __always_inline bool close_passes(struct abi_ledger *ledger, const struct tcp_sock *tp,
+					 const struct abi_socket *known, const struct place *at)
+{
+	struct abi_owner owner;
+	struct abi_flow flow;
+
+	if (!config.filters)
+		return true;
+	flow_from_tcp_at(&flow, tp, at->netns);
+	close_owner(&owner, known, &flow, at);
+	return record_matches(ledger, &flow, &owner);
+}
+
 static __always_inline void closed(const struct sock *sk, const struct abi_socket *known, __u64 now,
 				   int oldstate, const struct place *at)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_CLOSE);
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
 	struct close_event *event;
-	struct abi_owner owner = {};
-	struct abi_flow flow = {};
 
 	if (!ledger || !tp || !wanted(ABI_CLOSE))
 		return;
-	count_one(&ledger->seen);
-	flow_from_tcp_at(&flow, tp, at->netns);
-	if (known)
-		owner = known->owner;
-	else
-		inherit(&owner, flow.netns, flow.local_port);
-	owner.cgroup_id = at->cgroup_id;
-	if (!record_matches(ledger, &flow, &owner))
+	add_alone(&ledger->seen, 1);
+	if (!close_passes(ledger, tp, known, at))
 		return;
 	event = record_begin(ledger, ABI_CLOSE, now, sizeof(*event));
 	if (!event)
 		return;
 	__builtin_memset(&event->flow, 0, sizeof(*event) - sizeof(event->head));
-	event->flow = flow;
-	event->owner = owner;
+	flow_from_tcp_at(&event->flow, tp, at->netns);
+	close_owner(&event->owner, known, &event->flow, at);
 	if (known)
 		close_times(event, known, now);
 	close_from_tcp(event, sk, tp, oldstate);
@@ -156,7 +140,8 @@ int BPF_PROG(connection_state, const struct sock *sk, int oldstate, int newstate
 	__u64 key = (__u64)sk;
 	struct place at = {};
 
-	if (sk->sk_protocol != IPPROTO_TCP)
+	/* on the way from one FIN to the other there is nothing to learn */
+	if (sk->sk_protocol != IPPROTO_TCP || newstate == TCP_FIN_WAIT2 || newstate == TCP_CLOSING)
 		return 0;
 	known = bpf_map_lookup_elem(&owners, &key);
 	at.netns = netns_of_common(&sk->__sk_common);

@@ -5,8 +5,10 @@
 
 #include "datagram.bpf.h"
 #include "drop.h"
+#include "drop_table.bpf.h"
 #include "filter.bpf.h"
 #include "path.bpf.h"
+#include "tick.bpf.h"
 #include "vlan.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -15,48 +17,20 @@ enum {
 	HOOK_KFREE = 0
 };
 
-#define DROP_KEYS_MAX 1024
-
-/* Exact totals. Full: new keys are added to the all-zero key, which userspace inserts at start; the
- * sum stays exact. 1024 keys are 10 MB at 255 CPUs. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, DROP_KEYS_MAX);
-	__type(key, struct drop_key);
-	__type(value, struct drop_value);
-} drops SEC(".maps");
-
-/* The first drop of its kind on this CPU. A function of its own, as all that is rare: what it
- * clears costs the others nothing. */
-static __noinline struct drop_value *total_new(struct abi_ledger *ledger,
-					       const struct drop_key *key)
-{
-	struct drop_value *value, fresh = {};
-	struct drop_key other = {};
-
-	/* another CPU may have been faster: only a key that is not there afterwards was refused */
-	bpf_map_update_elem(&drops, key, &fresh, BPF_NOEXIST);
-	value = bpf_map_lookup_elem(&drops, key);
-	if (value)
-		return value;
-	count_one(&ledger->map_full);
-	return bpf_map_lookup_elem(&drops, &other);
-}
-
-static __always_inline bool may_sample(struct drop_value *value)
+static __always_inline bool may_sample(struct drop_slot *slot)
 {
 	__u64 interval;
 
 	if (!config.samples)
 		return true;
 	interval = rate_interval();
-	if (value->interval != interval) {
-		value->interval = interval;
-		value->samples = 0;
+	if (slot->interval != interval) {
+		slot->interval = interval;
+		slot->samples = 0;
 	}
-	if (value->samples >= config.samples)
+	if (slot->samples >= config.samples)
 		return false;
-	value->samples++;
+	slot->samples++;
 	return true;
 }
 
@@ -87,22 +61,45 @@ static __always_inline __u16 udp_port_of(const struct sk_buff *skb, __u8 protoco
 	return bpf_ntohs(port);
 }
 
-static __always_inline void send_stack(void *ctx, const struct drop_event *event)
+/* The verifier pays for each load of a pointer on each path, so they come before the paths part. */
+struct dropped {
+	const struct sk_buff *skb;
+	const struct net_device *dev;
+	struct sock *sk;
+};
+
+/* Writes every byte of flow and owner. */
+static __always_inline void describe(struct abi_flow *flow, struct abi_owner *owner,
+				     struct packet *packet, const struct dropped *dropped,
+				     const struct drop_key *key)
+{
+	flow_clear(flow);
+	flow->netns = key->netns;
+	flow->ifindex = key->ifindex;
+	if (!dropped->sk && !key->ifindex && key->netns)
+		owner_from_current(owner, ABI_OWNER_READER); /* netns_of_reader() */
+	else
+		owner_from_packet_sock(owner, dropped->sk, true);
+	flow_from_skb(flow, packet, dropped->skb);
+}
+
+static __always_inline void send_stack(void *ctx, const struct dropped *dropped,
+				       const struct drop_key *key)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_DROP_STACK);
+	struct packet packet = {};
 	struct drop_stack *record;
 	long bytes;
 
 	if (!ledger)
 		return;
 	count_one(&ledger->seen);
-	record = record_begin(ledger, ABI_DROP_STACK, bpf_ktime_get_boot_ns(), sizeof(*record));
+	record = record_begin(ledger, ABI_DROP_STACK, tick_time(), sizeof(*record));
 	if (!record)
 		return;
-	record->flow = event->flow;
-	record->owner = event->owner;
-	record->location = event->location;
-	record->reason = event->reason;
+	describe(&record->flow, &record->owner, &packet, dropped, key);
+	record->location = key->location;
+	record->reason = key->reason;
 	record->pad = 0;
 	/* what the walk does not reach is cleared by the helper */
 	bytes = bpf_get_stack(ctx, record->stack, sizeof(record->stack), 0);
@@ -111,51 +108,63 @@ static __always_inline void send_stack(void *ctx, const struct drop_event *event
 	record_send(record, sizeof(*record));
 }
 
-/* The verifier pays for each load of a pointer on each path, so they come before the paths part. */
-struct dropped {
-	const struct sk_buff *skb;
-	const struct net_device *dev;
-	struct sock *sk;
-};
-
-static __noinline int sample(void *ctx, struct abi_ledger *ledger, const struct dropped *dropped,
-			     const struct drop_key *key, struct drop_value *value)
+static __always_inline void send(struct abi_ledger *ledger, const struct dropped *dropped,
+				 const struct drop_key *key)
 {
 	const struct sk_buff *skb = dropped->skb;
-	struct sock *sk = dropped->sk;
-	struct drop_event event = {};
 	struct packet packet = {};
+	struct drop_event *event;
 
-	event.flow.netns = key->netns;
-	event.flow.ifindex = key->ifindex;
-	if (!sk && !key->ifindex && key->netns)
-		owner_from_current(&event.owner, ABI_OWNER_READER); /* netns_of_reader() */
-	else
-		owner_from_packet_sock(&event.owner, sk, true);
-	flow_from_skb(&event.flow, &packet, skb);
-	if (!record_matches(ledger, &event.flow, &event.owner))
+	event = record_begin(ledger, ABI_DROP, tick_time(), sizeof(*event));
+	if (!event)
+		return;
+	describe(&event->flow, &event->owner, &packet, dropped, key);
+	event->location = key->location;
+	event->bytes = skb->len;
+	event->reason = key->reason;
+	event->seq = packet.seq;
+	event->ethertype = key->ethertype;
+	event->tcp_flags = packet.tcp_flags;
+	event->path = path_of(skb);
+	event->tagged = came_tagged(skb, dropped->dev);
+	event->vlan = event->tagged && skb->vlan_proto ? skb->vlan_tci & VLAN_ID_MASK : 0;
+	event->icmp_type = packet.icmp_type;
+	event->icmp_code = packet.icmp_code;
+	__builtin_memset(event->pad, 0, sizeof(event->pad));
+	record_send(event, sizeof(*event));
+}
+
+/* Asked before there is room in the ring: what the user's filter excludes leaves no hole there. The
+ * limit is asked here, so that it counts only what passes. */
+static __always_inline bool passes(struct abi_ledger *ledger, const struct dropped *dropped,
+				   const struct drop_key *key, struct drop_slot *slot)
+{
+	struct packet packet = {};
+	struct abi_owner owner;
+	struct abi_flow flow;
+
+	if (!config.filters)
+		return true;
+	describe(&flow, &owner, &packet, dropped, key);
+	if (!record_matches(ledger, &flow, &owner))
+		return false;
+	if (may_sample(slot))
+		return true;
+	count_one(&ledger->limited);
+	return false;
+}
+
+static __noinline int sample(void *ctx, struct abi_ledger *ledger, const struct dropped *dropped,
+			     const struct drop_key *key, struct drop_slot *slot)
+{
+	if (!passes(ledger, dropped, key, slot))
 		return 0;
-	if (config.filters && !may_sample(value)) {
-		count_one(&ledger->limited);
-		return 0;
-	}
-	event.location = key->location;
-	event.reason = key->reason;
-	event.ethertype = key->ethertype;
-	event.bytes = skb->len;
-	event.seq = packet.seq;
-	event.tcp_flags = packet.tcp_flags;
-	event.icmp_type = packet.icmp_type;
-	event.icmp_code = packet.icmp_code;
-	event.path = path_of(skb);
-	event.tagged = came_tagged(skb, dropped->dev);
-	event.vlan = event.tagged && skb->vlan_proto ? skb->vlan_tci & VLAN_ID_MASK : 0;
 	if (wanted(ABI_DROP))
-		record_put(ledger, &event.head, ABI_DROP, sizeof(event));
+		send(ledger, dropped, key);
 	else
 		count_one(&ledger->limited);
 	if (wanted(ABI_DROP_STACK))
-		send_stack(ctx, &event);
+		send_stack(ctx, dropped, key);
 	return 0;
 }
 
@@ -168,7 +177,7 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 	struct drop_key key = { .location = (__u64)location };
 	/* the socket the packet belonged to (sent by us), or the one it was for (since 6.11) */
 	struct dropped dropped = { .skb = skb, .dev = skb->dev, .sk = sock_of_skb(skb) };
-	struct drop_value *value;
+	struct drop_slot *slot;
 
 	if (!ledger)
 		return 0;
@@ -187,16 +196,14 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 		return 0;
 	}
 	key.ethertype = bpf_ntohs(skb->protocol);
-	value = bpf_map_lookup_elem(&drops, &key);
-	if (!value)
-		value = total_new(ledger, &key);
-	if (!value)
+	slot = drop_slot_of(ledger, &key);
+	if (!slot)
 		return 0;
-	add_alone(&value->packets, 1);
-	add_alone(&value->bytes, skb->len);
+	add_alone(&slot->packets, 1);
+	add_alone(&slot->bytes, skb->len);
 	/* without a filter the limit comes first: a storm must not pay for records nobody gets */
-	if ((wanted(ABI_DROP) || wanted(ABI_DROP_STACK)) && (config.filters || may_sample(value)))
-		sample(ctx, ledger, &dropped, &key, value);
+	if ((wanted(ABI_DROP) || wanted(ABI_DROP_STACK)) && (config.filters || may_sample(slot)))
+		sample(ctx, ledger, &dropped, &key, slot);
 	else
 		add_alone(&ledger->limited, 1);
 	return 0;

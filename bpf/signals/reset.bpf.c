@@ -55,44 +55,72 @@ static __always_inline void describe_packet(struct reset_event *event, const str
 	event->flow.ifindex = in.ifindex;
 }
 
+/* A listener answers for a connection it does not have: the packet knows the tuple, the socket the
+ * owner. The rest is zeroed. */
+static __always_inline void describe(struct reset_event *event, const struct sock *sk,
+				     const struct sk_buff *skb)
+{
+	__builtin_memset(&event->flow, 0, sizeof(*event) - sizeof(event->head));
+	if ((!describe_socket(event, sk) || event->tcp_state == TCP_LISTEN) && skb)
+		describe_packet(event, skb);
+}
+
+/* Asked before there is room in the ring: what the user's filter excludes leaves no hole there. */
+static __always_inline bool passes(struct abi_ledger *ledger, const struct sock *sk,
+				   const struct sk_buff *skb)
+{
+	struct reset_event event;
+
+	if (!config.filters)
+		return true;
+	describe(&event, sk, skb);
+	return record_matches(ledger, &event.flow, &event.owner);
+}
+
+/* skb is the packet that is answered, NULL when there is none. */
+static __always_inline struct reset_event *begin(const struct sock *sk, const struct sk_buff *skb)
+{
+	struct abi_ledger *ledger = ledger_of(ABI_RESET);
+	struct reset_event *event;
+
+	if (!ledger)
+		return NULL;
+	count_one(&ledger->seen);
+	if (!passes(ledger, sk, skb))
+		return NULL;
+	event = record_begin(ledger, ABI_RESET, bpf_ktime_get_boot_ns(), sizeof(*event));
+	if (event)
+		describe(event, sk, skb);
+	return event;
+}
+
 /* Either argument may be NULL: sk when a packet without socket is answered, skb when the process
  * aborts. The reason is there since 6.10. Older kernels do not call it at all when there is no
  * socket. */
 SEC("?tp_btf/tcp_send_reset")
 int BPF_PROG(reset_send, const struct sock *sk, const struct sk_buff *skb)
 {
-	struct abi_ledger *ledger = ledger_of(ABI_RESET);
-	struct reset_event event = {};
+	struct reset_event *event = begin(sk, skb);
 
-	if (!ledger)
+	if (!event)
 		return 0;
-	count_one(&ledger->seen);
-	event.direction = ABI_SENT;
+	event->direction = ABI_SENT;
 	if (config.args[HOOK_SEND] > 2) {
-		event.reason = (__u32)ctx[2];
-		event.reason_known = 1;
+		event->reason = (__u32)ctx[2];
+		event->reason_known = 1;
 	}
-	/* a listener answers for a connection it does not have: the packet knows the tuple, the
-	 * socket the owner */
-	if ((!describe_socket(&event, sk) || event.tcp_state == TCP_LISTEN) && skb)
-		describe_packet(&event, skb);
-	if (record_matches(ledger, &event.flow, &event.owner))
-		record_put(ledger, &event.head, ABI_RESET, sizeof(event));
+	record_send(event, sizeof(*event));
 	return 0;
 }
 
 SEC("?tp_btf/tcp_receive_reset")
 int BPF_PROG(reset_receive, const struct sock *sk)
 {
-	struct abi_ledger *ledger = ledger_of(ABI_RESET);
-	struct reset_event event = {};
+	struct reset_event *event = begin(sk, NULL);
 
-	if (!ledger)
+	if (!event)
 		return 0;
-	count_one(&ledger->seen);
-	event.direction = ABI_RECEIVED;
-	describe_socket(&event, sk);
-	if (record_matches(ledger, &event.flow, &event.owner))
-		record_put(ledger, &event.head, ABI_RESET, sizeof(event));
+	event->direction = ABI_RECEIVED;
+	record_send(event, sizeof(*event));
 	return 0;
 }

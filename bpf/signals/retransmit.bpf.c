@@ -55,6 +55,38 @@ static __always_inline void describe(struct retransmit_event *event, const struc
 	event->cwnd = tp->snd_cwnd;
 }
 
+/* Asked before there is room in the ring: what the user's filter excludes leaves no hole there. */
+static __always_inline bool passes(struct abi_ledger *ledger, const struct sock *sk,
+				   const struct tcp_sock *tp)
+{
+	struct abi_owner owner;
+	struct abi_flow flow;
+
+	if (!config.filters)
+		return true;
+	flow_from_tcp(&flow, tp);
+	owner_from_sock(&owner, sk, true);
+	return record_matches(ledger, &flow, &owner);
+}
+
+/* Writes every byte. */
+static __always_inline void tell(struct retransmit_event *event, const struct sock *sk,
+				 const struct tcp_sock *tp, const struct sk_buff *skb, int err)
+{
+	const struct tcp_skb_cb *cb = (const struct tcp_skb_cb *)skb->cb;
+	__u32 segs = cb->tcp_gso_segs ? cb->tcp_gso_segs : 1;
+
+	flow_from_tcp(&event->flow, tp);
+	owner_from_sock(&event->owner, sk, true);
+	describe(event, tp, event->head.when_ns);
+	event->seq = cb->seq;
+	event->bytes = err ? 0 : cb->end_seq - cb->seq;
+	event->error = err < 0 ? -err : err;
+	event->failed = err != 0;
+	event->segs = err ? 0 : segs;
+	event->pad = 0;
+}
+
 /* net/ipv4/tcp_output.c: __tcp_retransmit_skb(). One call per skb, not per segment. Until 6.16 it
  * fires for successful attempts only; since 6.17 for failed ones too, with err. Tcp.RetransSegs is
  * the sum of segs plus TcpExt.TCPRetransFail plus the SYN-ACKs: some failures are counted there,
@@ -64,9 +96,7 @@ int BPF_PROG(retransmit_skb, const struct sock *sk, const struct sk_buff *skb)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_RETRANSMIT);
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock((void *)sk);
-	const struct tcp_skb_cb *cb = (const struct tcp_skb_cb *)skb->cb;
-	struct retransmit_event event = {};
-	__u64 now;
+	struct retransmit_event *event;
 	int err = 0;
 
 	if (!ledger || !tp)
@@ -74,18 +104,13 @@ int BPF_PROG(retransmit_skb, const struct sock *sk, const struct sk_buff *skb)
 	count_one(&ledger->seen);
 	if (config.args[HOOK_SKB] > 2)
 		err = (int)ctx[2];
-	flow_from_tcp(&event.flow, tp);
-	owner_from_sock(&event.owner, sk, true);
-	now = bpf_ktime_get_boot_ns();
-	describe(&event, tp, now);
-	event.seq = cb->seq;
-	event.bytes = err ? 0 : cb->end_seq - cb->seq;
-	event.error = err < 0 ? -err : err;
-	event.failed = err != 0;
-	if (!err)
-		event.segs = cb->tcp_gso_segs ? cb->tcp_gso_segs : 1;
-	if (record_matches(ledger, &event.flow, &event.owner))
-		record_put_at(now, ledger, &event.head, ABI_RETRANSMIT, sizeof(event));
+	if (!passes(ledger, sk, tp))
+		return 0;
+	event = record_begin(ledger, ABI_RETRANSMIT, bpf_ktime_get_boot_ns(), sizeof(*event));
+	if (!event)
+		return 0;
+	tell(event, sk, tp, skb, err);
+	record_send(event, sizeof(*event));
 	return 0;
 }
 

@@ -6,6 +6,7 @@ Loads two network namespaces of its own with traffic and compares, by the kernel
 programs with empty ones at the same hook, run by the same packets: one attached before culprit's and one behind it, since the
 first at a hook meets the colder cache. The figure is the median over rounds, which start culprit anew (where its programs come
 to lie matters by several nanoseconds), and over slices of a round. Samples, records and all else a program does are in it.
+"record" is what a program costs there that sends a record of zeros of that size and does nothing else: the floor under events.
 Exit code 1: one is over its budget. Needs root, ip, tc, nft and bpftool, and a machine that has nothing else to do.
 usage: cost.py [--rounds 8] [--slices 4] [--seconds 0.2] [--culprit build/release/userspace/culprit]
 """
@@ -25,8 +26,8 @@ import programs
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FEW = 50  # a slice with fewer runs tells nothing
 
-# load -> rows of (program as the kernel has its name, hook, budget in ns, the hook whose runs are the unit)
-Row = collections.namedtuple("Row", "program hook budget per")
+# load -> rows of (program as the kernel has its name, hook, budget in ns, the hook whose runs are the unit, bytes of the record it sends)
+Row = collections.namedtuple("Row", "program hook budget per record", defaults=[0])
 ROWS = {
     "datagrams": [Row("qdisc_enqueued", "qdisc_enqueue", 10, "qdisc_enqueue"),
                   Row("qdisc_dequeued", "qdisc_dequeue", 10, "qdisc_enqueue"),
@@ -34,13 +35,13 @@ ROWS = {
                   Row("nic_poll", "napi_poll", 10, "napi_poll"),
                   Row("route_lookup4", "fib_table_lookup", 10, "fib_table_lookup"),
                   Row("drop_skb", "kfree_skb", 60, "kfree_skb")],
-    "kinds": [Row("drop_skb", "kfree_skb", 200, "kfree_skb")],
-    "bulk": [Row("retransmit_skb", "tcp_retransmit_skb", 300, "tcp_retransmit_skb")],
+    "kinds": [Row("drop_skb", "kfree_skb", 200, "kfree_skb", 168)],
+    "bulk": [Row("retransmit_skb", "tcp_retransmit_skb", 300, "tcp_retransmit_skb", 248)],
     "connections": [Row("connection_stat", "inet_sock_set_state", 100, "inet_sock_set_state"),
                     Row("listen_state", "inet_sock_set_state", 100, "inet_sock_set_state"),
                     Row("connection_free", "tcp_destroy_sock", 100, "tcp_destroy_sock")],
-    "refused": [Row("reset_send", "tcp_send_reset", 300, "tcp_send_reset"),
-                Row("reset_receive", "tcp_receive_reset", 300, "tcp_receive_reset")],
+    "refused": [Row("reset_send", "tcp_send_reset", 300, "tcp_send_reset", 144),
+                Row("reset_receive", "tcp_receive_reset", 300, "tcp_receive_reset", 144)],
 }
 
 
@@ -55,6 +56,16 @@ class Watch:
             sys.exit(f"{culprit} did not start")
         self.programs = programs.programs_of(self.process.pid)
         self.empty.append(self.attach_empty(types))
+        self.records = {}
+
+    def send_records(self, rows, types):
+        """While a load runs, beside each program that tells events: the least such a one can cost."""
+        self.records = {row.hook: programs.Record(types[row.hook], row.record) for row in rows if row.record and row.hook in types}
+
+    def end_records(self):
+        for record in self.records.values():
+            record.close()
+        self.records = {}
 
     @staticmethod
     def attach_empty(types):
@@ -66,6 +77,9 @@ class Watch:
         for hook in self.empty[0]:
             runs = [programs.look(empty[hook].program)[1] for empty in self.empty]
             seen["empty", hook] = programs.Run(*map(sum, zip(*runs)))
+        for hook, record in self.records.items():
+            record.drain()
+            seen["record", hook] = programs.look(record.program)[1]
         return seen
 
     def close(self):
@@ -79,7 +93,7 @@ class Watch:
 
 
 def compare(row, before, after):
-    """(runs, ns above empty per unit) of one slice; None when it was too quiet."""
+    """(runs, ns above empty per unit, those of the least record) of one slice; None when it was too quiet."""
     def grown(kind, name):
         return programs.Run(*(now - then for now, then in zip(after[kind, name], before[kind, name])))
     if ("program", row.program) not in after or ("empty", row.hook) not in after or ("empty", row.per) not in after:
@@ -87,7 +101,9 @@ def compare(row, before, after):
     ours, empty, unit = grown("program", row.program), grown("empty", row.hook), grown("empty", row.per).count // 2
     if ours.count < FEW or empty.count < FEW or unit < FEW:
         return None
-    return ours.count, (ours.ns / ours.count - empty.ns / empty.count) * ours.count / unit
+    least = grown("record", row.hook) if ("record", row.hook) in before else empty
+    return (ours.count, (ours.ns / ours.count - empty.ns / empty.count) * ours.count / unit,
+            least.ns / max(1, least.count) - empty.ns / empty.count)
 
 
 def measure(arguments, types):
@@ -98,12 +114,14 @@ def measure(arguments, types):
             watch = Watch(arguments.culprit, types)
             for load, rows in ROWS.items():
                 with loads.running(load, place):
+                    watch.send_records(rows, types)
                     for _ in range(arguments.slices):
                         before = watch.look()
                         time.sleep(arguments.seconds)
                         after = watch.look()
                         for row in rows:
                             slices[load, row].append(compare(row, before, after))
+                    watch.end_records()
             watch.close()
     return {key: [one for one in values if one] for key, values in slices.items()}
 
@@ -118,15 +136,16 @@ def main():
     types = programs.hook_types({row.hook for rows in ROWS.values() for row in rows})
     stats = programs.enable_stats()
     over = False
-    print(f"{'load':12} {'program':18} {'hook':22} {'runs':>10} {'ns':>6} {'least':>6} {'budget':>7}")
+    print(f"{'load':12} {'program':18} {'hook':22} {'runs':>10} {'ns':>6} {'least':>6} {'record':>6} {'budget':>7}")
     for (load, row), slices in measure(arguments, types).items():
         if not slices:
             print(f"{load:12} {row.program:18} {row.hook:22} {'too few':>10}")
             continue
         ns = statistics.median(one[1] for one in slices)
         over = over or ns > row.budget
+        floor = f"{statistics.median(one[2] for one in slices):.0f}" if row.record else ""
         print(f"{load:12} {row.program:18} {row.hook:22} {sum(one[0] for one in slices):>10} {ns:6.1f} "
-              f"{min(one[1] for one in slices):6.1f} {row.budget:7} {'over' if ns > row.budget else 'ok'}")
+              f"{min(one[1] for one in slices):6.1f} {floor:>6} {row.budget:7} {'over' if ns > row.budget else 'ok'}")
     os.close(stats)
     return int(over)
 

@@ -26,8 +26,14 @@ RULES = """table inet cost {
 """
 
 
+SHAPER = "tbf rate 2gbit burst 64k limit 512k"
+
+
 class Place:
-    """Two namespaces and a link between them; the sender's queue is a shaper, which no packet goes around."""
+    """Two namespaces and a link between them; the queue of the sender is one that no packet goes around."""
+
+    def __init__(self, queue=SHAPER):
+        self.queue = queue
 
     def __enter__(self):
         self.names = [f"cost-{side}-{os.getpid()}" for side in "ab"]
@@ -38,7 +44,7 @@ class Place:
         for command in [f"ip -n {a} link add eth0 type veth peer name eth0 netns {b}",
                         f"ip -n {a} addr add {SENDER}/24 dev eth0", f"ip -n {b} addr add {RECEIVER}/24 dev eth0",
                         f"ip -n {a} link set eth0 up", f"ip -n {b} link set eth0 up",
-                        f"tc -n {a} qdisc add dev eth0 root tbf rate 2gbit burst 64k limit 512k"]:
+                        f"tc -n {a} qdisc add dev eth0 root {self.queue}"]:
             subprocess.run(command.split(), check=True)
         subprocess.run(["ip", "netns", "exec", b, "nft", "-f", "-"], input=RULES, text=True, check=True)
         return self

@@ -21,6 +21,12 @@ void join(std::span<const Part> parts, std::byte* into, const std::byte* from, c
     }
 }
 
+/// Into memory that is used again: a record of a row that is there allocates nothing.
+void append_key(const Kind& kind, std::span<const std::byte> record, std::string& key) {
+    for (const Part& part : kind.key)
+        key.append(reinterpret_cast<const char*>(record.data()) + part.offset, part.size);
+}
+
 void join(RowInfo& into, const RowInfo& from) {
     into.first_ns = into.count ? std::min(into.first_ns, from.first_ns) : from.first_ns;
     into.last_ns = std::max(into.last_ns, from.last_ns);
@@ -31,8 +37,7 @@ void join(RowInfo& into, const RowInfo& from) {
 
 std::string key_bytes(const Kind& kind, std::span<const std::byte> record) {
     std::string key;
-    for (const Part& part : kind.key)
-        key.append(reinterpret_cast<const char*>(record.data()) + part.offset, part.size);
+    append_key(kind, record, key);
     return key;
 }
 
@@ -49,12 +54,14 @@ std::size_t Table::add_row(std::span<const std::byte> record) {
 }
 
 std::size_t Table::row_for(std::span<const std::byte> record) {
-    std::string key = key_bytes(*x_kind, record);
+    thread_local std::string key;
+    key.clear();
+    append_key(*x_kind, record, key);
     if (const auto known = x_index.find(key); known != x_index.end())
         return known->second;
     if (x_index.size() < kRowsMax) {
         const std::size_t row = add_row(record);
-        x_index.emplace(std::move(key), static_cast<std::uint32_t>(row));
+        x_index.emplace(key, static_cast<std::uint32_t>(row));
         return row;
     }
     if (x_other > x_rows.size()) {

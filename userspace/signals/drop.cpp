@@ -95,17 +95,16 @@ constexpr Hook kHooks[] = {{"kfree_skb", "drop_skb", true, "", kArguments}};
 class DropTotals : public Totals {
 public:
     void take(const MapReader& maps, std::uint64_t now_ns, const RecordSink& sink) override {
-        if (!x_ready) {
-            const drop_key other{};
-            const drop_value zero{};
-            maps.put("drops", &other, &zero); // where keys beyond the map's size go
-            x_ready = true;
-        }
-        maps.each("drops", [&](const void* key, const std::byte* values, std::size_t cpus,
-                               std::size_t stride) {
-            report(*static_cast<const drop_key*>(key), sum_percpu<drop_value>(values, cpus, stride),
-                   now_ns, sink);
+        std::unordered_map<std::string, drop_total> grown; // the CPUs together
+        maps.each("drops", [&](const void* key, const std::byte* value, std::size_t, std::size_t) {
+            std::uint32_t at = 0;
+            std::memcpy(&at, key, sizeof(at));
+            add(at, *reinterpret_cast<const drop_slot*>(value), grown);
         });
+        for (auto& [key, total] : grown) {
+            total.head = {now_ns, ABI_DROP_TOTAL, sizeof(total), 0};
+            sink(bytes_of(total));
+        }
     }
 
 private:
@@ -113,27 +112,29 @@ private:
         std::uint64_t packets = 0, bytes = 0;
     };
 
-    void report(const drop_key& key, const drop_value& now, std::uint64_t now_ns,
-                const RecordSink& sink) {
-        Seen& seen = x_seen[std::string(reinterpret_cast<const char*>(&key), sizeof(key))];
+    /// The kernel writes the slot meanwhile: each count is read once.
+    void add(std::uint32_t at, const drop_slot& slot,
+             std::unordered_map<std::string, drop_total>& grown) {
+        const Seen now = {slot.packets, slot.bytes};
+        if (!now.packets)
+            return;
+        Seen& seen = x_seen[at];
         if (now.packets == seen.packets)
             return;
-        drop_total total{};
-        total.head = {now_ns, ABI_DROP_TOTAL, sizeof(total), 0};
+        const drop_key& key = slot.key;
+        drop_total& total = grown[std::string(reinterpret_cast<const char*>(&key), sizeof(key))];
         total.location = key.location;
-        total.packets = now.packets - seen.packets;
-        total.bytes = now.bytes - seen.bytes;
+        total.packets += now.packets - seen.packets;
+        total.bytes += now.bytes - seen.bytes;
         total.reason = key.reason;
         total.netns = key.netns;
         total.ifindex = key.ifindex;
         total.ethertype = key.ethertype;
         total.protocol = key.protocol;
-        seen = {now.packets, now.bytes};
-        sink(bytes_of(total));
+        seen = now;
     }
 
-    bool x_ready = false;
-    std::unordered_map<std::string, Seen> x_seen; // as many as the kernel's map has keys
+    std::unordered_map<std::uint32_t, Seen> x_seen; // of slots in use: as many as there are kinds
 };
 
 } // namespace

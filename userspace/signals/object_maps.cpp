@@ -3,6 +3,7 @@
 #include "signals/object_maps.h"
 
 #include <bpf/bpf.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "abi/drop.h"
 #include "signals/iterator.h"
 
 namespace culprit {
@@ -25,12 +27,28 @@ std::size_t stride_of(const bpf_map* map) {
     return (bpf_map__value_size(map) + 7) / 8 * 8;
 }
 
+/// An array that may be mapped: read where it is, without a call to the kernel for each element.
+bool each_in_place(const bpf_map* map, std::size_t stride, const MapReader::Each& each) {
+    const std::uint32_t entries = bpf_map__max_entries(map);
+    const std::size_t size = entries * stride;
+    void* mapped = mmap(nullptr, size, PROT_READ, MAP_SHARED, bpf_map__fd(map), 0);
+    if (mapped == MAP_FAILED)
+        return false;
+    const std::byte* values = static_cast<const std::byte*>(mapped);
+    for (std::uint32_t key = 0; key < entries; key++)
+        each(&key, values + key * stride, 1, stride);
+    munmap(mapped, size);
+    return true;
+}
+
 } // namespace
 
 bool ObjectMaps::each(const char* name, const Each& each) const {
     const bpf_map* map = bpf_object__find_map_by_name(x_object, name);
     if (!map)
         return false;
+    if (bpf_map__map_flags(map) & BPF_F_MMAPABLE)
+        return each_in_place(map, stride_of(map), each);
     const bpf_map_type type = bpf_map__type(map);
     const bool percpu = type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_PERCPU_ARRAY;
     const std::size_t cpus = percpu ? possible_cpus() : 1;
@@ -51,15 +69,7 @@ bool ObjectMaps::each(const char* name, const Each& each) const {
 
 bool ObjectMaps::put(const char* name, const void* key, const void* value) const {
     const bpf_map* map = bpf_object__find_map_by_name(x_object, name);
-    if (!map)
-        return false;
-    if (bpf_map__type(map) != BPF_MAP_TYPE_PERCPU_HASH)
-        return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY) == 0;
-    const std::size_t stride = stride_of(map), cpus = possible_cpus();
-    std::vector<std::byte> values(cpus * stride);
-    for (std::size_t cpu = 0; cpu < cpus; cpu++)
-        std::memcpy(values.data() + cpu * stride, value, bpf_map__value_size(map));
-    return bpf_map_update_elem(bpf_map__fd(map), key, values.data(), BPF_NOEXIST) == 0;
+    return map && bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY) == 0;
 }
 
 bool ObjectMaps::erase(const char* name, const void* key) const {
@@ -81,9 +91,11 @@ bool ObjectMaps::run(const char* program, const char* map, const RecordSink& wri
 
 void size_maps(bpf_object* object, bool iterators_only) {
     using Room = std::pair<const char*, std::uint32_t>;
-    static constexpr Room kAlone[] = {{"owners", 65536}};
-    static constexpr Room kWithHooks[] = {{"held", 1}, {"holders", 1}};
-    for (const auto& [name, entries] : iterators_only ? std::span<const Room>(kAlone) : kWithHooks)
+    const Room alone[] = {{"owners", 65536}};
+    const Room with_hooks[] = {{"held", 1},
+                               {"holders", 1},
+                               {"drops", static_cast<std::uint32_t>(DROP_SLOTS * possible_cpus())}};
+    for (const auto& [name, entries] : iterators_only ? std::span<const Room>(alone) : with_hooks)
         if (bpf_map* map = bpf_object__find_map_by_name(object, name))
             bpf_map__set_max_entries(map, entries);
 }
