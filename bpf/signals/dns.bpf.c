@@ -15,7 +15,7 @@ SEC("?tp_btf/net_dev_queue")
 int BPF_PROG(dns_sent, struct sk_buff *skb)
 {
 	struct sock *sk = sock_of_skb(skb);
-	struct dns_user user;
+	struct dns_work *work;
 	bool asks;
 
 	if (!sk || !is_udp(sk))
@@ -23,12 +23,15 @@ int BPF_PROG(dns_sent, struct sk_buff *skb)
 	asks = is_dns_port(far_port(sk, skb));
 	if (!asks && !is_dns_port(sk->__sk_common.skc_num))
 		return 0;
-	user.netns = netns_of_common(&sk->__sk_common);
-	owner_from_packet_sock(&user.owner, sk, true);
+	work = work_of(WORK_SENT);
+	if (!work)
+		return 0;
+	work->caller.user.netns = netns_probed(sk);
+	writer_probed(&work->caller.user.owner, sk);
 	if (asks)
-		question_sent(skb, sk, &user);
+		question_sent(skb, sk, work);
 	else
-		answer_sent(skb, sk, &user);
+		answer_sent(skb, sk, work);
 	return 0;
 }
 
@@ -40,7 +43,6 @@ SEC("?tp_btf/sock_recv_length")
 int BPF_PROG(dns_read, struct sock *sk, int ret, int flags)
 {
 	bool udp = is_udp(sk), asks, serves;
-	struct dns_caller caller = {};
 	__u16 far;
 
 	if (!udp && !is_tcp(sk))
@@ -50,13 +52,10 @@ int BPF_PROG(dns_read, struct sock *sk, int ret, int flags)
 	serves = is_dns_port(sk->__sk_common.skc_num);
 	if (!(asks || serves) || flags & MSG_PEEK)
 		return 0;
-	caller_of(&caller, sk, ABI_OWNER_READER);
 	if (udp)
-		message_read(sk, ret, serves, &caller);
-	else if (ret > 0 && asks)
-		stream_answer(sk, ret, &caller);
-	else if (ret > 0)
-		stream_served(sk, ret, false, &caller);
+		message_read(sk, ret, serves);
+	else
+		stream_read(sk, ret, asks);
 	return 0;
 }
 
@@ -66,7 +65,7 @@ int BPF_PROG(dns_read, struct sock *sk, int ret, int flags)
 SEC("?tp_btf/sock_send_length")
 int BPF_PROG(dns_streamed, struct sock *sk, int ret, int flags)
 {
-	struct dns_caller caller = {};
+	struct dns_work *work;
 	bool asks;
 
 	if (!is_tcp(sk) || ret <= 0)
@@ -74,11 +73,14 @@ int BPF_PROG(dns_streamed, struct sock *sk, int ret, int flags)
 	asks = is_dns_port(bpf_ntohs(sk->__sk_common.skc_dport));
 	if (!asks && !is_dns_port(sk->__sk_common.skc_num))
 		return 0;
-	caller_of(&caller, sk, ABI_OWNER_WRITER);
+	work = work_of(WORK_STREAM);
+	if (!work)
+		return 0;
+	caller_of(&work->caller, sk, ABI_OWNER_WRITER);
 	if (asks)
-		stream_question(sk, ret, &caller);
+		stream_question(sk, ret, work);
 	else
-		stream_served(sk, ret, true, &caller);
+		stream_served(sk, ret, true, work);
 	return 0;
 }
 
@@ -88,7 +90,7 @@ SEC("?tp_btf/inet_sk_error_report")
 int BPF_PROG(dns_refused, const struct sock *sk)
 {
 	if (is_udp(sk) && sk->sk_err && is_dns_port(bpf_ntohs(sk->__sk_common.skc_dport)))
-		note_trouble(sk, sk->sk_err, bpf_ktime_get_boot_ns());
+		note_trouble((__u64)sk, sk->sk_err, bpf_ktime_get_boot_ns());
 	return 0;
 }
 
