@@ -82,6 +82,60 @@ static __always_inline void flow_of_question(struct abi_flow *flow, const struct
 	}
 }
 
+/* 1 when a < b, else 0, for numbers far below 2^63. No branch, since the verifier would follow both
+ * ways in each round of a loop; hidden from the compiler, which would make one of it. */
+static __always_inline __u64 is_below(__u64 a, __u64 b)
+{
+	__u64 below = a - b;
+
+	asm volatile("" : "+r"(below));
+	below >>= 63;
+	asm volatile("" : "+r"(below));
+	return below;
+}
+
+/* The name of the message goes to the event in lower case, and its hash. Returns where it ends, 0
+ * when it is none. A global function: the verifier follows its 255 rounds once, whoever calls. */
+__noinline int question_name(__u32 program)
+{
+	struct dns_work *work = work_of(program);
+	__u64 hash = FNV_OFFSET, left = 0, byte, begins;
+
+	if (!work)
+		return 0;
+	for (__u32 i = 0; i < DNS_NAME_BYTES - 1; i++) {
+		byte = work->message.question[i];
+		begins = is_below(left, 1); /* a label: the byte is its length */
+		left += begins * (byte + 1) - 1;
+		begins &= is_below(LABEL_MAX - 1, (byte - 1) & 0xff);
+		byte += is_below((byte - 'A') & 0xff, 26) << 5;
+		hash = (hash ^ byte) * FNV_PRIME;
+		work->waiting.event.name[i] = byte;
+		if (begins) {
+			work->waiting.event.name_hash = hash;
+			return byte ? 0 : i + 1;
+		}
+	}
+	return 0;
+}
+
+/* Name, its hash and type of the message into the event, whose name is all 0. False: this is no
+ * question. */
+static __always_inline bool question_take(struct dns_work *work, __u32 program)
+{
+	struct dns_event *event = &work->waiting.event;
+	__u32 end = question_name(program);
+
+	if (!end || end > DNS_NAME_BYTES - 1 || sizeof(struct dns_header) + end + 4 > work->bytes)
+		return false;
+	event->type = (__u16)work->message.question[end] << 8 | work->message.question[end + 1];
+	if (config.dns_hashes) {
+		__builtin_memset(event->name, 0, sizeof(event->name));
+		event->name[0] = DNS_NO_NAME;
+	}
+	return true;
+}
+
 /* How often, and since when, does the process ask for this name? */
 static __always_inline void note_repeat(struct dns_waiting *waiting, __u64 now)
 {
@@ -142,12 +196,10 @@ static __noinline void question_sent(const struct sk_buff *skb, struct sock *sk,
 {
 	struct dns_waiting_key key = { .sk = (__u64)sk, .protocol = IPPROTO_UDP };
 	struct dns_waiting *fresh = &work->waiting;
-	__u32 bytes;
 
 	__builtin_memset(fresh, 0, sizeof(*fresh));
-	bytes = datagram_read(&work->message, sizeof(work->message), skb);
-	if (!bytes || !is_question(&work->message.header) ||
-	    !question_take(&fresh->event, &work->message, bytes))
+	work->bytes = datagram_read(&work->message, sizeof(work->message), skb);
+	if (!work->bytes || !is_question(&work->message.header) || !question_take(work, WORK_SENT))
 		return;
 	key.id = work->message.header.id;
 	if (is_passed_on(bpf_map_lookup_elem(&dns_waitings, &key), skb))

@@ -93,8 +93,9 @@ static __always_inline bool question_at(struct dns_work *work, const struct sock
 	__builtin_memset(&work->waiting, 0, sizeof(work->waiting));
 	if (bytes > sizeof(work->message))
 		bytes = sizeof(work->message);
+	work->bytes = bytes;
 	if (bpf_probe_read_user(&work->message, bytes, (void *)part->at + skip) ||
-	    !question_take(event, &work->message, bytes))
+	    !question_take(work, WORK_STREAM))
 		return false;
 	key.id = work->message.header.id;
 	flow_at(&event->flow, &sk->__sk_common, work->caller.user.netns);

@@ -106,6 +106,7 @@ struct dns_work {
 	struct dns_value blank; /* never written but for its owner */
 	struct dns_key key;
 	struct dns_caller caller;
+	__u64 bytes; /* of message */
 };
 enum {
 	WORK_SENT = 0, /* by program */
