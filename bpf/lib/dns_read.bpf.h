@@ -28,7 +28,7 @@ static __noinline void answered(struct dns_work *work, struct dns_waiting *waiti
 {
 	struct dns_event *event = &waiting->event;
 	struct dns_name_key name = { event->name_hash, event->owner.tgid, event->type };
-	struct dns_counts *counts = counts_of(work, event);
+	struct dns_counts *counts;
 	__u64 now = bpf_ktime_get_boot_ns();
 	__u16 flags = bpf_ntohs(header->flags);
 
@@ -38,8 +38,11 @@ static __noinline void answered(struct dns_work *work, struct dns_waiting *waiti
 	event->authentic = !!(flags & DNS_AD);
 	event->answers = bpf_ntohs(header->answers);
 	bpf_map_delete_elem(&dns_names, &name);
+	if (!event->owner.tgid) /* it was sent by nobody's call; the reader is in one */
+		event->owner = work->caller.user.owner;
 	if (flags & DNS_TC) /* the C library goes on by TCP and leaves the rest unread */
 		note_trouble(key->sk, 0, now);
+	counts = counts_of(work, event);
 	if (counts) {
 		count_one(&counts->answers);
 		count_rcode(counts, flags, !event->answers);
@@ -102,7 +105,8 @@ static __always_inline void caller_of(struct dns_caller *caller, const struct so
 				      __u32 provenance)
 {
 	caller->user.netns = netns_probed(sk);
-	owner_probed(&caller->user.owner, sk, provenance);
+	owner_probed(&caller->user.owner, provenance);
+	caller->user.owner.cgroup_id = cgroup_probed(sk);
 	caller->call.task = NULL;
 	caller->call.number = -1;
 	syscall_registers(&caller->call);

@@ -56,6 +56,31 @@ static __always_inline bool is_tcp(const struct sock *sk)
 	return (family == AF_INET || family == AF_INET6) && sk->sk_protocol == IPPROTO_TCP;
 }
 
+/* Without a hook that tells which socket is read, an answer finds its question by the port and id,
+ * which no translation of addresses changes. Two namespaces or sockets that ask with both the same
+ * at the same time would take each other's answer. */
+struct dns_asker_key {
+	__u16 port; /* the asking one, host order */
+	__be16 id;
+};
+
+/* port and id -> asking socket. Inserted with a question, deleted with its answer; full: the least
+ * recently used gives way, its question ends without an answer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, WAITING_MAX);
+	__type(key, struct dns_asker_key);
+	__type(value, __u64);
+} dns_askers SEC(".maps");
+
+static __always_inline void note_asker(const struct sock *sk, __u32 id)
+{
+	struct dns_asker_key key = { sk->__sk_common.skc_num, id };
+	__u64 value = (__u64)sk;
+
+	bpf_map_update_elem(&dns_askers, &key, &value, BPF_ANY);
+}
+
 /* Where the datagram goes. A socket with a fixed peer has it, before any translation. */
 static __always_inline __u16 far_port(const struct sock *sk, const struct sk_buff *skb)
 {
@@ -205,33 +230,57 @@ static __noinline void question_sent(const struct sk_buff *skb, struct sock *sk,
 	if (is_passed_on(bpf_map_lookup_elem(&dns_waitings, &key), skb))
 		return;
 	fresh->skb = (__u64)skb;
+	if (config.args[HOOK_CONSUME])
+		note_asker(sk, key.id);
 	flow_of_question(&fresh->event.flow, sk, skb, work->caller.user.netns);
 	fresh->event.owner = work->caller.user.owner;
 	*asker_of(sk) = bpf_jiffies64();
 	question_begin(work, &key);
 }
 
-/* What a server's socket is asked, and what it answers. */
-static __always_inline struct dns_counts *served(struct dns_work *work, const struct sock *sk)
+/* What the caller is asked at that address and port, and what it answers. */
+static __always_inline struct dns_counts *served_at(struct dns_work *work,
+						    const struct abi_flow *flow)
 {
 	const struct dns_user *user = &work->caller.user;
-	struct abi_flow *flow = &work->waiting.event.flow;
 	struct dns_key *key = &work->key;
 
 	if (!place_matches(user->netns, 0) || !owner_matches(&user->owner))
 		return NULL;
-	flow_at(flow, &sk->__sk_common, user->netns);
 	__builtin_memcpy(key->server, flow->local, sizeof(key->server));
 	key->start_ns = user->owner.start_ns;
 	key->tgid = user->owner.tgid;
-	key->netns = flow->netns;
+	key->netns = user->netns;
 	key->port = flow->local_port;
 	key->type = 0;
 	key->family = flow->family;
-	key->protocol = sk->sk_protocol;
+	key->protocol = flow->protocol;
 	key->role = DNS_SERVER;
 	key->pad = 0;
 	return counts_at(work, &user->owner);
+}
+
+/* Where it is not known which socket is read: at any address. */
+static __always_inline struct dns_counts *served_anywhere(struct dns_work *work, __u16 port)
+{
+	struct abi_flow *flow = &work->waiting.event.flow;
+
+	flow_clear(flow);
+	flow->local_port = port;
+	flow->family = AF_INET;
+	flow->protocol = IPPROTO_UDP;
+	return served_at(work, flow);
+}
+
+static __always_inline struct dns_counts *served(struct dns_work *work, const struct sock *sk)
+{
+	struct abi_flow *flow = &work->waiting.event.flow;
+
+	if (config.args[HOOK_CONSUME])
+		return served_anywhere(work, sk->__sk_common.skc_num);
+	flow_at(flow, &sk->__sk_common, work->caller.user.netns);
+	flow->protocol = sk->sk_protocol;
+	return served_at(work, flow);
 }
 
 /* Of a large answer only the first fragment has the header. */

@@ -7,6 +7,10 @@
 #include "filter.bpf.h"
 #include "probed.bpf.h"
 
+enum {
+	HOOK_CONSUME = 5
+};
+
 #define WAITING_MAX 16384
 #define NAMES_MAX 4096
 #define TROUBLES_MAX 1024

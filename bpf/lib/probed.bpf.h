@@ -20,9 +20,8 @@ static __always_inline __u64 cgroup_probed(const struct sock *sk)
 	return BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id);
 }
 
-/* The running task, which is in a call on that socket. */
-static __always_inline void owner_probed(struct abi_owner *owner, const struct sock *sk,
-					 __u32 provenance)
+/* The running task. */
+static __always_inline void owner_probed(struct abi_owner *owner, __u32 provenance)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 
@@ -31,7 +30,6 @@ static __always_inline void owner_probed(struct abi_owner *owner, const struct s
 	owner->tid = (__u32)id;
 	owner->provenance = provenance;
 	owner_probe_current(owner);
-	owner->cgroup_id = cgroup_probed(sk);
 }
 
 static __always_inline struct file *file_probed(const struct task_struct *task, __u32 fd)
@@ -59,17 +57,17 @@ static __always_inline void writer_probed(struct abi_owner *owner, struct sock *
 	struct abi_socket *known = datagram_known(sk);
 
 	if (is_written_by_current(sk)) {
-		owner_probed(owner, sk, ABI_OWNER_WRITER);
+		owner_probed(owner, ABI_OWNER_WRITER);
 		if (!known && has_storage())
 			known = bpf_sk_storage_get(&datagram_owners, sk, NULL,
 						   BPF_SK_STORAGE_GET_F_CREATE);
 		if (known)
 			known->owner = *owner;
-		return;
+	} else {
+		owner_unknown(owner);
+		if (known)
+			*owner = known->owner;
 	}
-	owner_unknown(owner);
-	if (known)
-		*owner = known->owner;
 	owner->cgroup_id = cgroup_probed(sk);
 }
 
