@@ -34,6 +34,7 @@ struct sk_buff {
 	__u16 network_header;
 	__u16 mac_header;
 	unsigned char *head;
+	unsigned char *data;
 	unsigned long _skb_refdst;
 	int skb_iif;
 	__be16 vlan_proto;

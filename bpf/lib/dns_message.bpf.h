@@ -33,58 +33,6 @@ static __always_inline bool is_question(const struct dns_header *header)
 	       header->questions == bpf_htons(1) && !header->answers;
 }
 
-struct name_walk {
-	const __u8 *from;
-	__u8 *to;
-	__u64 hash;
-	__u32 left; /* bytes of the label */
-	__u32 end; /* of the name; 0: not found */
-};
-
-static long name_byte(__u32 i, void *data)
-{
-	struct name_walk *walk = data;
-	__u8 byte;
-
-	if (i >= DNS_NAME_BYTES - 1)
-		return 1;
-	byte = walk->from[i];
-	if (byte >= 'A' && byte <= 'Z')
-		byte |= 0x20;
-	walk->to[i] = byte;
-	walk->hash = (walk->hash ^ byte) * FNV_PRIME;
-	if (walk->left) {
-		walk->left--;
-		return 0;
-	}
-	if (!byte)
-		walk->end = i + 1;
-	walk->left = byte;
-	return !byte || byte > LABEL_MAX;
-}
-
-/* Name, its hash and type into an event whose name is all 0. False: this is no question. bytes: of
- * the whole message. By bpf_loop() (Linux 5.17, older than the hooks): a loop of that many rounds
- * costs the verifier a tenth of a second. */
-static __always_inline bool question_take(struct dns_event *event, const struct dns_message *from,
-					  __u32 bytes)
-{
-	struct name_walk walk = { from->question, event->name, FNV_OFFSET };
-	__u32 end;
-
-	bpf_loop(DNS_NAME_BYTES - 1, name_byte, &walk, 0);
-	end = walk.end;
-	if (!end || end > DNS_NAME_BYTES - 1 || sizeof(from->header) + end + 4 > bytes)
-		return false;
-	event->name_hash = walk.hash;
-	event->type = (__u16)from->question[end] << 8 | from->question[end + 1];
-	if (config.dns_hashes) {
-		__builtin_memset(event->name, 0, sizeof(event->name));
-		event->name[0] = DNS_NO_NAME;
-	}
-	return true;
-}
-
 /* Payload of a datagram that leaves; 0 when it has none that could be read. What is not in the
  * packet's linear part is a second fragment's: names and headers are in the first. */
 static __always_inline __u32 datagram_read(void *to, __u32 room, const struct sk_buff *skb)

@@ -5,7 +5,7 @@
 
 #include "dns_sent.bpf.h"
 
-static __always_inline void question_end(struct dns_waiting *waiting, __u32 outcome, __u64 now)
+static __noinline void question_end(struct dns_waiting *waiting, __u32 outcome, __u64 now)
 {
 	struct dns_event *event = &waiting->event;
 
@@ -16,20 +16,20 @@ static __always_inline void question_end(struct dns_waiting *waiting, __u32 outc
 }
 
 /* Questions of the socket that are not answered by then end with the next look. */
-static __always_inline void note_trouble(const struct sock *sk, __u64 error, __u64 now)
+static __always_inline void note_trouble(__u64 sk, __u64 error, __u64 now)
 {
 	struct dns_trouble trouble = { now, error };
-	__u64 key = (__u64)sk;
 
-	bpf_map_update_elem(&dns_troubles, &key, &trouble, BPF_ANY);
+	bpf_map_update_elem(&dns_troubles, &sk, &trouble, BPF_ANY);
 }
 
-static __always_inline void answered(struct dns_waiting *waiting, const struct dns_waiting_key *key,
-				     const struct dns_header *header, __u64 now)
+static __noinline void answered(struct dns_work *work, struct dns_waiting *waiting,
+				const struct dns_waiting_key *key, const struct dns_header *header)
 {
 	struct dns_event *event = &waiting->event;
 	struct dns_name_key name = { event->name_hash, event->owner.tgid, event->type };
-	struct dns_counts *counts = counts_of(event, WORK_READ);
+	struct dns_counts *counts;
+	__u64 now = bpf_ktime_get_boot_ns();
 	__u16 flags = bpf_ntohs(header->flags);
 
 	event->rcode = flags & DNS_RCODE;
@@ -38,8 +38,11 @@ static __always_inline void answered(struct dns_waiting *waiting, const struct d
 	event->authentic = !!(flags & DNS_AD);
 	event->answers = bpf_ntohs(header->answers);
 	bpf_map_delete_elem(&dns_names, &name);
-	if (event->truncated) /* the C library goes on by TCP and leaves the rest unread */
-		note_trouble((const struct sock *)key->sk, 0, now);
+	if (!event->owner.tgid) /* it was sent by nobody's call; the reader is in one */
+		event->owner = work->caller.user.owner;
+	if (flags & DNS_TC) /* the C library goes on by TCP and leaves the rest unread */
+		note_trouble(key->sk, 0, now);
+	counts = counts_of(work, event);
 	if (counts) {
 		count_one(&counts->answers);
 		count_rcode(counts, flags, !event->answers);
@@ -48,31 +51,47 @@ static __always_inline void answered(struct dns_waiting *waiting, const struct d
 			count_one(&counts->late);
 	}
 	question_end(waiting, DNS_ANSWERED, now);
+	bpf_map_delete_elem(&dns_waitings, key);
 }
 
-/* The first message of the call that is the answer to a question of this socket: which one of a
- * batch was just read, nothing tells. */
-static __always_inline bool answer_read(const struct sock *sk, const struct syscall *call,
-					__u32 batch, __u64 now)
+/* A message that was read. */
+struct dns_reading {
+	const struct syscall *call;
+	struct dns_waiting_key key; /* of the question it answers */
+	struct dns_header header;
+	__u16 answers; /* 1: a question waits for it */
+	__u16 unknown; /* 1: where it was put is not known */
+};
+
+static long answer_next(__u32 index, void *data)
 {
-	struct dns_waiting_key key = { .sk = (__u64)sk, .protocol = IPPROTO_UDP };
-	struct dns_header header = {};
+	struct dns_reading *reading = data;
+
+	if (!header_read(&reading->header, reading->call, index)) {
+		reading->unknown = 1;
+		return 1;
+	}
+	reading->key.id = reading->header.id;
+	reading->answers = reading->header.flags & bpf_htons(DNS_QR) &&
+			   bpf_map_lookup_elem(&dns_waitings, &reading->key);
+	return reading->answers;
+}
+
+/* Of a batch the first message that is the answer to a question of this socket: which one was just
+ * read, nothing tells. */
+static __always_inline void answer_read(struct dns_work *work, const struct sock *sk)
+{
+	struct dns_reading reading = { .call = &work->caller.call,
+				       .key = { .sk = (__u64)sk, .protocol = IPPROTO_UDP } };
+	__u32 batch = work->caller.call.number == SYSCALL_RECVMMSG ? BATCH_MAX : 1;
 	struct dns_waiting *waiting;
 
-	for (__u32 i = 0; i < batch; i++) {
-		if (!header_read(&header, call, i))
-			return false;
-		key.id = header.id;
-		waiting = header.flags & bpf_htons(DNS_QR)
-				  ? bpf_map_lookup_elem(&dns_waitings, &key)
-				  : NULL;
-		if (!waiting)
-			continue;
-		answered(waiting, &key, &header, now);
-		bpf_map_delete_elem(&dns_waitings, &key);
-		return true;
-	}
-	return batch == 1; /* it could be read, and was something else */
+	bpf_loop(batch, answer_next, &reading, 0);
+	waiting = reading.answers ? bpf_map_lookup_elem(&dns_waitings, &reading.key) : NULL;
+	if (waiting)
+		answered(work, waiting, &reading.key, &reading.header);
+	else if (reading.unknown || batch > 1)
+		note_trouble((__u64)sk, 0, bpf_ktime_get_boot_ns());
 }
 
 static __always_inline bool is_from_client(const struct syscall *call)
@@ -82,46 +101,43 @@ static __always_inline bool is_from_client(const struct syscall *call)
 	return !header_read(&header, call, 0) || !(header.flags & bpf_htons(DNS_QR));
 }
 
-/* The running task and the call it is in, which works on that socket. call->task is NULL when its
- * arguments are not known. */
-struct dns_caller {
-	struct dns_user user;
-	struct syscall call;
-};
-
 static __always_inline void caller_of(struct dns_caller *caller, const struct sock *sk,
 				      __u32 provenance)
 {
-	caller->user.netns = netns_of_common(&sk->__sk_common);
-	owner_from_current(&caller->user.owner, provenance);
-	caller->user.owner.cgroup_id = cgroup_of(sk);
-	syscall_of_current(&caller->call);
+	caller->user.netns = netns_probed(sk);
+	owner_probed(&caller->user.owner, provenance);
+	caller->user.owner.cgroup_id = cgroup_probed(sk);
+	caller->call.task = NULL;
+	caller->call.number = -1;
+	syscall_registers(&caller->call);
 }
 
 /* Something was read from a socket that asks or serves, or nothing but an error. */
-static __noinline void message_read(const struct sock *sk, int ret, bool serves,
-				    const struct dns_caller *caller)
+static __noinline void message_read(const struct sock *sk, int ret, bool serves)
 {
-	__u64 now = bpf_ktime_get_boot_ns();
+	struct dns_work *work = work_of(WORK_READ);
 	struct dns_counts *counts;
-	__u32 batch = caller->call.number == SYSCALL_RECVMMSG ? BATCH_MAX : 1;
 
-	if (ret == -EAGAIN || ret == -ERESTARTSYS || ret == -EINTR)
+	if (!work || ret == -EAGAIN || ret == -ERESTARTSYS || ret == -EINTR)
 		return;
 	if (ret < 0) {
-		note_trouble(sk, -ret, now);
-	} else if (serves && is_from_client(&caller->call)) {
-		counts = served(sk, &caller->user, WORK_READ);
+		note_trouble((__u64)sk, -ret, bpf_ktime_get_boot_ns());
+		return;
+	}
+	caller_of(&work->caller, sk, ABI_OWNER_READER);
+	if (serves && is_from_client(&work->caller.call)) {
+		counts = served(work, sk);
 		if (counts)
 			count_one(&counts->questions);
-	} else if (!answer_read(sk, &caller->call, batch, now)) {
-		note_trouble(sk, 0, now);
+	} else {
+		answer_read(work, sk);
 	}
 }
 
 static __always_inline void count_end(const struct dns_event *event, __u32 outcome)
 {
-	struct dns_counts *counts = counts_of(event, WORK_LOOK);
+	struct dns_work *work = work_of(WORK_LOOK);
+	struct dns_counts *counts = work ? counts_of(work, event) : NULL;
 
 	if (!counts)
 		return;

@@ -9,13 +9,6 @@
 #define ASKED_LATELY_NS (60 * SECOND_NS)
 #define IP_OFFSET 0x1fff
 
-enum {
-	WORK_SENT = 0,
-	WORK_READ = 1,
-	WORK_LOOK = 2,
-	WORK_STREAM = 3,
-};
-
 /* Sockets without a fixed peer that asked a question, direct mapped by address: the jiffy of the
  * last one. Two sockets of one slot only cost a look into the map. */
 static __u64 askers[ASKERS];
@@ -38,13 +31,14 @@ static __always_inline bool asked_lately(const struct sock *sk)
 	return asked && (bpf_jiffies64() - asked) * config.tick_ns < ASKED_LATELY_NS;
 }
 
+/* One branch: a product is 0 when a factor is. */
 static __always_inline bool is_dns_port(__u16 port)
 {
-	bool found = false;
+	__u64 apart = 1;
 
 	for (__u32 i = 0; i < ABI_DNS_PORTS; i++)
-		found = found || port == config.dns_ports[i];
-	return found;
+		apart *= port ^ config.dns_ports[i];
+	return !apart;
 }
 
 static __always_inline bool is_udp(const struct sock *sk)
@@ -62,11 +56,30 @@ static __always_inline bool is_tcp(const struct sock *sk)
 	return (family == AF_INET || family == AF_INET6) && sk->sk_protocol == IPPROTO_TCP;
 }
 
-/* Who works on a socket, read before the paths part: see struct place in flow.bpf.h. */
-struct dns_user {
-	struct abi_owner owner;
-	__u32 netns;
+/* Without a hook that tells which socket is read, an answer finds its question by the port and id,
+ * which no translation of addresses changes. Two namespaces or sockets that ask with both the same
+ * at the same time would take each other's answer. */
+struct dns_asker_key {
+	__u16 port; /* the asking one, host order */
+	__be16 id;
 };
+
+/* port and id -> asking socket. Inserted with a question, deleted with its answer; full: the least
+ * recently used gives way, its question ends without an answer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, WAITING_MAX);
+	__type(key, struct dns_asker_key);
+	__type(value, __u64);
+} dns_askers SEC(".maps");
+
+static __always_inline void note_asker(const struct sock *sk, __u32 id)
+{
+	struct dns_asker_key key = { sk->__sk_common.skc_num, id };
+	__u64 value = (__u64)sk;
+
+	bpf_map_update_elem(&dns_askers, &key, &value, BPF_ANY);
+}
 
 /* Where the datagram goes. A socket with a fixed peer has it, before any translation. */
 static __always_inline __u16 far_port(const struct sock *sk, const struct sk_buff *skb)
@@ -94,6 +107,60 @@ static __always_inline void flow_of_question(struct abi_flow *flow, const struct
 	}
 }
 
+/* 1 when a < b, else 0, for numbers far below 2^63. No branch, since the verifier would follow both
+ * ways in each round of a loop; hidden from the compiler, which would make one of it. */
+static __always_inline __u64 is_below(__u64 a, __u64 b)
+{
+	__u64 below = a - b;
+
+	asm volatile("" : "+r"(below));
+	below >>= 63;
+	asm volatile("" : "+r"(below));
+	return below;
+}
+
+/* The name of the message goes to the event in lower case, and its hash. Returns where it ends, 0
+ * when it is none. A global function: the verifier follows its 255 rounds once, whoever calls. */
+__noinline int question_name(__u32 program)
+{
+	struct dns_work *work = work_of(program);
+	__u64 hash = FNV_OFFSET, left = 0, byte, begins;
+
+	if (!work)
+		return 0;
+	for (__u32 i = 0; i < DNS_NAME_BYTES - 1; i++) {
+		byte = work->message.question[i];
+		begins = is_below(left, 1); /* a label: the byte is its length */
+		left += begins * (byte + 1) - 1;
+		begins &= is_below(LABEL_MAX - 1, (byte - 1) & 0xff);
+		byte += is_below((byte - 'A') & 0xff, 26) << 5;
+		hash = (hash ^ byte) * FNV_PRIME;
+		work->waiting.event.name[i] = byte;
+		if (begins) {
+			work->waiting.event.name_hash = hash;
+			return byte ? 0 : i + 1;
+		}
+	}
+	return 0;
+}
+
+/* Name, its hash and type of the message into the event, whose name is all 0. False: this is no
+ * question. */
+static __always_inline bool question_take(struct dns_work *work, __u32 program)
+{
+	struct dns_event *event = &work->waiting.event;
+	__u32 end = question_name(program);
+
+	if (!end || end > DNS_NAME_BYTES - 1 || sizeof(struct dns_header) + end + 4 > work->bytes)
+		return false;
+	event->type = (__u16)work->message.question[end] << 8 | work->message.question[end + 1];
+	if (config.dns_hashes) {
+		__builtin_memset(event->name, 0, sizeof(event->name));
+		event->name[0] = DNS_NO_NAME;
+	}
+	return true;
+}
+
 /* How often, and since when, does the process ask for this name? */
 static __always_inline void note_repeat(struct dns_waiting *waiting, __u64 now)
 {
@@ -115,9 +182,10 @@ static __always_inline void note_repeat(struct dns_waiting *waiting, __u64 now)
 	event->retries = fresh.tries;
 }
 
-static __always_inline void question_count(const struct dns_event *event, __u32 program)
+static __always_inline void question_count(struct dns_work *work)
 {
-	struct dns_counts *counts = counts_of(event, program);
+	const struct dns_event *event = &work->waiting.event;
+	struct dns_counts *counts = counts_of(work, event);
 
 	if (!counts)
 		return;
@@ -127,9 +195,9 @@ static __always_inline void question_count(const struct dns_event *event, __u32 
 }
 
 /* A question whose flow, owner, name and type are known begins to wait. */
-static __always_inline void question_begin(struct dns_waiting *fresh,
-					   const struct dns_waiting_key *key, __u32 program)
+static __always_inline void question_begin(struct dns_work *work, const struct dns_waiting_key *key)
 {
+	struct dns_waiting *fresh = &work->waiting;
 	struct dns_event *event = &fresh->event;
 
 	if (config.filters && !(flow_matches(&event->flow) && owner_matches(&event->owner)))
@@ -137,7 +205,7 @@ static __always_inline void question_begin(struct dns_waiting *fresh,
 	fresh->asked_ns = bpf_ktime_get_boot_ns();
 	event->rcode = DNS_NO_RCODE;
 	note_repeat(fresh, fresh->asked_ns);
-	question_count(event, program);
+	question_count(work);
 	count_refused(ABI_DNS, bpf_map_update_elem(&dns_waitings, key, fresh, BPF_ANY));
 }
 
@@ -149,48 +217,70 @@ static __always_inline bool is_passed_on(const struct dns_waiting *known, const 
 }
 
 static __noinline void question_sent(const struct sk_buff *skb, struct sock *sk,
-				     const struct dns_user *user)
+				     struct dns_work *work)
 {
-	__u32 which = WORK_SENT, bytes;
-	struct dns_work *work = bpf_map_lookup_elem(&dns_works, &which);
 	struct dns_waiting_key key = { .sk = (__u64)sk, .protocol = IPPROTO_UDP };
-	struct dns_waiting *fresh;
+	struct dns_waiting *fresh = &work->waiting;
 
-	if (!work)
-		return;
-	fresh = &work->waiting;
 	__builtin_memset(fresh, 0, sizeof(*fresh));
-	bytes = datagram_read(&work->message, sizeof(work->message), skb);
-	if (!bytes || !is_question(&work->message.header) ||
-	    !question_take(&fresh->event, &work->message, bytes))
+	work->bytes = datagram_read(&work->message, sizeof(work->message), skb);
+	if (!work->bytes || !is_question(&work->message.header) || !question_take(work, WORK_SENT))
 		return;
 	key.id = work->message.header.id;
 	if (is_passed_on(bpf_map_lookup_elem(&dns_waitings, &key), skb))
 		return;
 	fresh->skb = (__u64)skb;
-	flow_of_question(&fresh->event.flow, sk, skb, user->netns);
-	fresh->event.owner = user->owner;
+	if (config.args[HOOK_CONSUME])
+		note_asker(sk, key.id);
+	flow_of_question(&fresh->event.flow, sk, skb, work->caller.user.netns);
+	fresh->event.owner = work->caller.user.owner;
 	*asker_of(sk) = bpf_jiffies64();
-	question_begin(fresh, &key, WORK_SENT);
+	question_begin(work, &key);
 }
 
-/* What a server's socket is asked, and what it answers. */
-static __always_inline struct dns_counts *served(const struct sock *sk, const struct dns_user *user,
-						 __u32 program)
+/* What the caller is asked at that address and port, and what it answers. */
+static __always_inline struct dns_counts *served_at(struct dns_work *work,
+						    const struct abi_flow *flow)
 {
-	struct dns_key key = { .role = DNS_SERVER, .protocol = sk->sk_protocol };
-	struct abi_flow flow;
+	const struct dns_user *user = &work->caller.user;
+	struct dns_key *key = &work->key;
 
 	if (!place_matches(user->netns, 0) || !owner_matches(&user->owner))
 		return NULL;
-	flow_at(&flow, &sk->__sk_common, user->netns);
-	__builtin_memcpy(key.server, flow.local, sizeof(key.server));
-	key.netns = flow.netns;
-	key.port = flow.local_port;
-	key.family = flow.family;
-	key.tgid = user->owner.tgid;
-	key.start_ns = user->owner.start_ns;
-	return counts_at(&key, &user->owner, program);
+	__builtin_memcpy(key->server, flow->local, sizeof(key->server));
+	key->start_ns = user->owner.start_ns;
+	key->tgid = user->owner.tgid;
+	key->netns = user->netns;
+	key->port = flow->local_port;
+	key->type = 0;
+	key->family = flow->family;
+	key->protocol = flow->protocol;
+	key->role = DNS_SERVER;
+	key->pad = 0;
+	return counts_at(work, &user->owner);
+}
+
+/* Where it is not known which socket is read: at any address. */
+static __always_inline struct dns_counts *served_anywhere(struct dns_work *work, __u16 port)
+{
+	struct abi_flow *flow = &work->waiting.event.flow;
+
+	flow_clear(flow);
+	flow->local_port = port;
+	flow->family = AF_INET;
+	flow->protocol = IPPROTO_UDP;
+	return served_at(work, flow);
+}
+
+static __always_inline struct dns_counts *served(struct dns_work *work, const struct sock *sk)
+{
+	struct abi_flow *flow = &work->waiting.event.flow;
+
+	if (config.args[HOOK_CONSUME])
+		return served_anywhere(work, sk->__sk_common.skc_num);
+	flow_at(flow, &sk->__sk_common, work->caller.user.netns);
+	flow->protocol = sk->sk_protocol;
+	return served_at(work, flow);
 }
 
 /* Of a large answer only the first fragment has the header. */
@@ -203,8 +293,8 @@ static __always_inline bool is_later_fragment(const struct sk_buff *skb)
 	       ip.frag_off & bpf_htons(IP_OFFSET);
 }
 
-static __noinline void answer_sent(const struct sk_buff *skb, struct sock *sk,
-				   const struct dns_user *user)
+static __noinline void answer_sent(const struct sk_buff *skb, const struct sock *sk,
+				   struct dns_work *work)
 {
 	struct dns_header header = {};
 	struct dns_counts *counts;
@@ -212,7 +302,7 @@ static __noinline void answer_sent(const struct sk_buff *skb, struct sock *sk,
 	if (is_later_fragment(skb) || !datagram_read(&header, sizeof(header), skb) ||
 	    !(header.flags & bpf_htons(DNS_QR)))
 		return;
-	counts = served(sk, user, WORK_SENT);
+	counts = served(work, sk);
 	if (!counts)
 		return;
 	count_one(&counts->answers);

@@ -81,32 +81,32 @@ static __always_inline int stream_header(struct dns_header *header, const struct
 }
 
 static __always_inline bool question_at(struct dns_work *work, const struct sock *sk,
-					const struct dns_user *user, const struct stream_part *part)
+					const struct stream_part *part)
 {
 	struct dns_waiting_key key = { .sk = (__u64)sk, .protocol = IPPROTO_TCP };
-	struct dns_waiting *fresh = &work->waiting;
 	int skip = stream_header(&work->message.header, part, false);
+	struct dns_event *event = &work->waiting.event;
 	__u32 bytes = part->bytes - skip;
 
 	if (skip < 0)
 		return false;
-	__builtin_memset(fresh, 0, sizeof(*fresh));
+	__builtin_memset(&work->waiting, 0, sizeof(work->waiting));
 	if (bytes > sizeof(work->message))
 		bytes = sizeof(work->message);
+	work->bytes = bytes;
 	if (bpf_probe_read_user(&work->message, bytes, (void *)part->at + skip) ||
-	    !question_take(&fresh->event, &work->message, bytes))
+	    !question_take(work, WORK_STREAM))
 		return false;
 	key.id = work->message.header.id;
-	flow_at(&fresh->event.flow, &sk->__sk_common, user->netns);
-	fresh->event.owner = user->owner;
-	question_begin(fresh, &key, WORK_STREAM);
+	flow_at(&event->flow, &sk->__sk_common, work->caller.user.netns);
+	event->owner = work->caller.user.owner;
+	question_begin(work, &key);
 	return true;
 }
 
 struct stream_walk {
 	const struct sock *sk;
 	struct dns_work *work;
-	const struct dns_caller *caller;
 	__u32 bytes; /* not looked at yet */
 };
 
@@ -115,8 +115,8 @@ static long question_next(__u32 index, void *data)
 	struct stream_walk *walk = data;
 	struct stream_part part;
 
-	if (!stream_part(&part, &walk->caller->call, walk->bytes, index) ||
-	    !question_at(walk->work, walk->sk, &walk->caller->user, &part))
+	if (!stream_part(&part, &walk->work->caller.call, walk->bytes, index) ||
+	    !question_at(walk->work, walk->sk, &part))
 		return 1;
 	if (walk->bytes <= part.bytes + PREFIX_BYTES)
 		return 1;
@@ -125,52 +125,60 @@ static long question_next(__u32 index, void *data)
 }
 
 /* By bpf_loop(), which is older than the hook: unrolled, "BPF program is too large". */
-static __noinline void stream_question(const struct sock *sk, __u32 bytes,
-				       const struct dns_caller *caller)
+static __noinline void stream_question(const struct sock *sk, __u32 bytes, struct dns_work *work)
 {
-	struct stream_walk walk = { .sk = sk, .caller = caller, .bytes = bytes };
-	__u32 which = WORK_STREAM;
+	struct stream_walk walk = { .sk = sk, .work = work, .bytes = bytes };
 
-	walk.work = bpf_map_lookup_elem(&dns_works, &which);
-	if (walk.work)
-		bpf_loop(STREAM_BATCH, question_next, &walk, 0);
+	bpf_loop(STREAM_BATCH, question_next, &walk, 0);
 }
 
-static __noinline void stream_answer(const struct sock *sk, __u32 bytes,
-				     const struct dns_caller *caller)
+static __always_inline void stream_answer(const struct sock *sk, __u32 bytes, struct dns_work *work)
 {
 	struct dns_waiting_key key = { .sk = (__u64)sk, .protocol = IPPROTO_TCP };
 	struct dns_header header = {};
 	struct dns_waiting *waiting;
 	struct stream_part part;
 
-	if (!stream_part(&part, &caller->call, bytes, 0) || stream_header(&header, &part, true) < 0)
+	if (!stream_part(&part, &work->caller.call, bytes, 0) ||
+	    stream_header(&header, &part, true) < 0)
 		return;
 	key.id = header.id;
 	waiting = bpf_map_lookup_elem(&dns_waitings, &key);
-	if (!waiting)
-		return;
-	answered(waiting, &key, &header, bpf_ktime_get_boot_ns());
-	bpf_map_delete_elem(&dns_waitings, &key);
+	if (waiting)
+		answered(work, waiting, &key, &header);
 }
 
 /* The serving end. */
-static __noinline void stream_served(const struct sock *sk, __u32 bytes, bool answer,
-				     const struct dns_caller *caller)
+static __always_inline void stream_served(const struct sock *sk, __u32 bytes, bool answer,
+					  struct dns_work *work)
 {
 	struct dns_header header = {};
 	struct stream_part part;
 	struct dns_counts *counts;
 
-	if (!stream_part(&part, &caller->call, bytes, 0) ||
+	if (!stream_part(&part, &work->caller.call, bytes, 0) ||
 	    stream_header(&header, &part, answer) < 0)
 		return;
-	counts = served(sk, &caller->user, answer ? WORK_STREAM : WORK_READ);
+	counts = served(work, sk);
 	if (!counts)
 		return;
 	count_one(answer ? &counts->answers : &counts->questions);
 	if (answer)
 		count_rcode(counts, bpf_ntohs(header.flags), !header.answers);
+}
+
+/* Something was read from a connection to or from a name server. */
+static __noinline void stream_read(const struct sock *sk, int ret, bool asks)
+{
+	struct dns_work *work = work_of(WORK_READ);
+
+	if (!work || ret <= 0)
+		return;
+	caller_of(&work->caller, sk, ABI_OWNER_READER);
+	if (asks)
+		stream_answer(sk, ret, work);
+	else
+		stream_served(sk, ret, false, work);
 }
 
 #endif

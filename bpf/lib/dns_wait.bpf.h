@@ -3,9 +3,13 @@
 #ifndef CULPRIT_DNS_WAIT_BPF_H
 #define CULPRIT_DNS_WAIT_BPF_H
 
-#include "datagram.bpf.h"
 #include "dns_message.bpf.h"
 #include "filter.bpf.h"
+#include "probed.bpf.h"
+
+enum {
+	HOOK_CONSUME = 5
+};
 
 #define WAITING_MAX 16384
 #define NAMES_MAX 4096
@@ -85,18 +89,47 @@ struct {
 	__type(value, struct dns_value);
 } dns_counted SEC(".maps");
 
-/* Room for values too large for a stack: one of each for a program. */
+/* Who works on a socket. */
+struct dns_user {
+	struct abi_owner owner;
+	__u32 netns;
+};
+
+/* The running task and the call it is in, which works on that socket. call.task is NULL when its
+ * arguments are not known. */
+struct dns_caller {
+	struct dns_user user;
+	struct syscall call;
+};
+
+/* Room for values too large for a stack, and for those that differ by path: of what is in a map's
+ * memory the verifier knows nothing, and does not follow what comes later once for each. */
 struct dns_work {
 	struct dns_message message;
 	struct dns_waiting waiting;
 	struct dns_value blank; /* never written but for its owner */
+	struct dns_key key;
+	struct dns_caller caller;
+	__u64 bytes; /* of message */
+};
+enum {
+	WORK_SENT = 0, /* by program */
+	WORK_READ = 1,
+	WORK_LOOK = 2,
+	WORK_STREAM = 3,
+	WORKS = 4,
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 4);
+	__uint(max_entries, WORKS);
 	__type(key, __u32);
 	__type(value, struct dns_work);
 } dns_works SEC(".maps");
+
+static __always_inline struct dns_work *work_of(__u32 program)
+{
+	return bpf_map_lookup_elem(&dns_works, &program);
+}
 
 /* Records of one CPU in this interval: healthy ones, and others. */
 struct dns_budget {
@@ -110,38 +143,36 @@ struct {
 	__type(value, struct dns_budget);
 } dns_budgets SEC(".maps");
 
-static __always_inline struct dns_counts *counts_at(const struct dns_key *key,
-						    const struct abi_owner *owner, __u32 program)
+/* At work->key. */
+static __noinline struct dns_counts *counts_at(struct dns_work *work, const struct abi_owner *owner)
 {
-	struct dns_value *value = bpf_map_lookup_elem(&dns_counted, key);
-	struct dns_work *work;
+	struct dns_value *value = bpf_map_lookup_elem(&dns_counted, &work->key);
 
 	if (value)
 		return &value->counts;
-	work = bpf_map_lookup_elem(&dns_works, &program);
-	if (!work)
-		return NULL;
 	work->blank.owner = *owner;
 	count_refused(ABI_DNS_TOTAL,
-		      bpf_map_update_elem(&dns_counted, key, &work->blank, BPF_NOEXIST));
-	value = bpf_map_lookup_elem(&dns_counted, key);
+		      bpf_map_update_elem(&dns_counted, &work->key, &work->blank, BPF_NOEXIST));
+	value = bpf_map_lookup_elem(&dns_counted, &work->key);
 	return value ? &value->counts : NULL;
 }
 
-static __always_inline struct dns_counts *counts_of(const struct dns_event *event, __u32 program)
+static __always_inline struct dns_counts *counts_of(struct dns_work *work,
+						    const struct dns_event *event)
 {
-	struct dns_key key = {};
+	struct dns_key *key = &work->key;
 
-	__builtin_memcpy(key.server, event->flow.remote, sizeof(key.server));
-	key.start_ns = event->owner.start_ns;
-	key.tgid = event->owner.tgid;
-	key.netns = event->flow.netns;
-	key.port = event->flow.remote_port;
-	key.type = event->type;
-	key.family = event->flow.family;
-	key.protocol = event->flow.protocol;
-	key.role = DNS_CLIENT;
-	return counts_at(&key, &event->owner, program);
+	__builtin_memcpy(key->server, event->flow.remote, sizeof(key->server));
+	key->start_ns = event->owner.start_ns;
+	key->tgid = event->owner.tgid;
+	key->netns = event->flow.netns;
+	key->port = event->flow.remote_port;
+	key->type = event->type;
+	key->family = event->flow.family;
+	key->protocol = event->flow.protocol;
+	key->role = DNS_CLIENT;
+	key->pad = 0;
+	return counts_at(work, &event->owner);
 }
 
 static __always_inline void count_rcode(struct dns_counts *counts, __u16 flags, bool empty)
@@ -168,10 +199,14 @@ static __always_inline void count_rcode(struct dns_counts *counts, __u16 flags, 
 
 static __always_inline void count_latency(struct dns_counts *counts, __u64 ns)
 {
-	__u32 slot = 0;
+	__u64 us = ns / 1000, slot = 0;
 
-	for (__u32 i = 0; i < DNS_SLOTS - 1; i++)
-		slot += (ns / 1000) >> i != 0;
+	for (__u32 i = 0; i < DNS_SLOTS - 1; i++) {
+		/* hidden from the compiler, which would make a branch of it: 2^23 paths */
+		asm volatile("" : "+r"(us));
+		slot += -us >> 63;
+		us >>= 1;
+	}
 	__sync_fetch_and_add(&counts->latency_ns, ns);
 	if (ns > counts->latency_max_ns)
 		counts->latency_max_ns = ns;

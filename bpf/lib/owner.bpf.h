@@ -80,6 +80,16 @@ static __always_inline void comm_copy(char *to, const char *from)
 	comm_end(to);
 }
 
+/* The running task's process by probe reads, into an owner that is cleared. */
+static __always_inline void owner_probe_current(struct abi_owner *owner)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	owner->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	BPF_CORE_READ_STR_INTO(&owner->comm, task, group_leader, comm);
+	BPF_CORE_READ_STR_INTO(&owner->thread, task, comm);
+}
+
 /* The running task's process. Only for hooks that run in the context of the system call in
  * question. */
 static __always_inline void owner_from_current(struct abi_owner *owner, __u32 provenance)
@@ -100,13 +110,7 @@ static __always_inline void owner_from_current(struct abi_owner *owner, __u32 pr
 	} else if (config.probe_reads) {
 		/* 5.10: the helper returns a number, so a probe read is the only way; under
 		 * lockdown=confidentiality the process has only its number */
-		struct task_struct *task = (void *)bpf_get_current_task();
-
-		owner->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
-		BPF_CORE_READ_INTO(&owner->comm, task, group_leader, comm);
-		BPF_CORE_READ_INTO(&owner->thread, task, comm);
-		comm_end(owner->comm);
-		comm_end(owner->thread);
+		owner_probe_current(owner);
 	}
 }
 

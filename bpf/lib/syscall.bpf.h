@@ -61,14 +61,15 @@ struct sockaddr_start {
 
 struct syscall {
 	struct task_struct *task;
-	struct files_struct *files; /* loaded before the paths part: costly to verify */
+	struct files_struct *files; /* loaded before the paths part: costly to verify; 0 when only
+				       the registers are */
 	__u64 number;
 	__u64 fd, second, address; /* arguments: first, second, the fifth */
 };
 
 /* False: the task is in none, or this kernel does not give its registers (bpf_task_pt_regs,
  * Linux 5.15). */
-static __always_inline bool syscall_of_current(struct syscall *call)
+static __always_inline bool syscall_registers(struct syscall *call)
 {
 	struct task_struct *task;
 	void *regs;
@@ -80,7 +81,6 @@ static __always_inline bool syscall_of_current(struct syscall *call)
 		return false;
 	regs = (void *)bpf_task_pt_regs(task);
 	call->task = task;
-	call->files = task->files;
 	if (bpf_core_field_exists(struct pt_regs___on_x86, orig_ax)) {
 		struct pt_regs___on_x86 *x86 = regs;
 
@@ -96,6 +96,14 @@ static __always_inline bool syscall_of_current(struct syscall *call)
 		call->second = arm64->regs[1];
 		call->address = arm64->regs[4];
 	}
+	return true;
+}
+
+static __always_inline bool syscall_of_current(struct syscall *call)
+{
+	if (!syscall_registers(call))
+		return false;
+	call->files = call->task->files;
 	return true;
 }
 

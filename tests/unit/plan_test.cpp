@@ -33,26 +33,41 @@ bool mentions(const std::vector<std::string>& sentences, std::string_view words)
         sentences, [&](const std::string& s) { return s.find(words) != std::string::npos; });
 }
 
+/// Not one that takes the place of others.
+bool is_usual(const Hook& hook) {
+    return !hook.alone && !hook.instead_of;
+}
+
 std::size_t attached_hooks(const Signal& signal) {
-    return static_cast<std::size_t>(
-        std::ranges::count_if(signal.hooks, [](const Hook& hook) { return !hook.alone; }));
+    return static_cast<std::size_t>(std::ranges::count_if(signal.hooks, is_usual));
 }
 
 } // namespace
 
-TEST_CASE("hooks for a look without any attached are the last ones, and planned for that only",
-          "[plan_test]") {
-    for (const Signal* one : all_signals()) {
-        CAPTURE(one->name);
-        CHECK(
-            std::ranges::is_partitioned(one->hooks, [](const Hook& hook) { return !hook.alone; }));
-        CHECK(plan_signal(*one, full_kernel(), true).hooks.size() == one->hooks.size());
-    }
+TEST_CASE("hooks for a look without any attached are planned for that only", "[plan_test]") {
     CHECK(attached_hooks(signal("socket")) + 1 == signal("socket").hooks.size());
     Features features = full_kernel();
     features.hooks.erase("iter/task_file");
     CHECK(plan_signal(signal("socket"), features).state == State::kOn);
     CHECK(mentions(plan_signal(signal("socket"), features, true).why, "no owner"));
+}
+
+TEST_CASE("hooks that are not always planned are the last ones", "[plan_test]") {
+    for (const Signal* one : all_signals()) {
+        CAPTURE(one->name);
+        CHECK(std::ranges::is_partitioned(one->hooks, is_usual));
+    }
+}
+
+TEST_CASE("a hook that is absent has its place taken", "[plan_test]") {
+    Features features = full_kernel();
+    features.hooks.erase("sock_recv_length");
+    const SignalStatus status = plan_signal(signal("dns"), features);
+    CHECK(status.state == State::kDegraded);
+    CHECK(mentions(status.why, "no hook sock_recv_length"));
+    CHECK(status.hooks.back().tracepoint == "consume_skb");
+    features.hooks.erase("consume_skb");
+    CHECK(plan_signal(signal("dns"), features).state == State::kOff);
 }
 
 TEST_CASE("a kernel with everything turns every signal on without reservations", "[plan_test]") {
@@ -94,7 +109,7 @@ TEST_CASE("a missing required hook turns off the signals that need it and no oth
           "[plan_test]") {
     for (const Signal* one : all_signals())
         for (const Hook& hook : one->hooks) {
-            if (!hook.required)
+            if (!hook.required || hook.instead_of)
                 continue;
             Features features = full_kernel();
             features.hooks.erase(hook.tracepoint);
@@ -102,7 +117,8 @@ TEST_CASE("a missing required hook turns off the signals that need it and no oth
                 const SignalStatus status = plan_signal(*any, features);
                 CAPTURE(hook.tracepoint, status.name);
                 const bool needs = std::ranges::any_of(any->hooks, [&](const Hook& h) {
-                    return h.required && std::string_view(h.tracepoint) == hook.tracepoint;
+                    return h.required && !h.instead_of &&
+                           std::string_view(h.tracepoint) == hook.tracepoint;
                 });
                 CHECK(status.state == (needs ? State::kOff : State::kOn));
                 CHECK(mentions(status.why, hook.tracepoint) == needs);

@@ -14,7 +14,8 @@ SignalStatus plan_signal(const Signal& signal, const Features& features, bool it
         status.why.push_back(std::move(why));
     };
     for (const Hook& hook : signal.hooks) {
-        if (hook.alone && !iterators_only)
+        if ((hook.alone && !iterators_only) ||
+            (hook.instead_of && features.args_of(hook.instead_of)))
             continue;
         const bool blocked = hook.probes && !features.may_read_packets();
         const std::uint32_t args = blocked ? 0 : features.args_of(hook.tracepoint);

@@ -97,6 +97,7 @@ struct Hook {
     bool probes = false; // lives by probe reads, which lockdown=confidentiality refuses
     bool alone = false;  // only where nothing is attached, which would know better; such hooks are
                          // the last ones of their signal
+    const char* instead_of = nullptr; // likewise, only where that tracepoint is absent
 };
 
 /// Iterators are run, not attached: they cost nothing while nobody asks.
