@@ -153,15 +153,15 @@ void fold_through_resolvers(std::vector<Finding>& findings) {
                     add_party(cause.affected, party);
 }
 
-bool dropped_here(const Asking& asking, const Window& total) {
+std::optional<Excuse> dropped_here(const Asking& asking, const Window& total) {
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP)) {
         if (drop.flow.protocol != asking.flow.protocol || is_benign(drop, total.names))
             continue;
         const std::string server = asking.server_text();
         if (endpoint(drop.flow, false) == server || endpoint(drop.flow, true) == server)
-            return true;
+            return drop_owner({drop.reason, drop.flow.netns, drop.location}, total);
     }
-    return false;
+    return std::nullopt;
 }
 
 } // namespace culprit

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,8 +51,8 @@ Finding about(const Asking& asking, const std::string& id, std::uint64_t count,
 /// What a resolver of this host hands on to its clients is told once, of the resolver.
 void fold_through_resolvers(std::vector<Finding>& findings);
 
-/// The packets that ask are dropped on this host: that finding tells it.
-bool dropped_here(const Asking& asking, const Window& total);
+/// The finding that tells of packets between the two that are dropped on this host.
+std::optional<Excuse> dropped_here(const Asking& asking, const Window& total);
 
 std::vector<Finding> detect_dns_slow(const Facts& facts);
 std::vector<Finding> detect_dns_timeout(const Facts& facts);
