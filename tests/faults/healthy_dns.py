@@ -124,7 +124,7 @@ def use_resolver(addr):
 
 
 def resolves(server, port, per_second, connects, tally):
-    """getaddrinfo() gets an IPv6 and an IPv4 address, and tries with sockets which of them would do."""
+    """getaddrinfo() gets addresses of both families, and tries with datagram sockets which of them would do."""
     use_resolver(server)
     for _ in actors.ticks(per_second):
         name = names.host("example.com")
@@ -136,13 +136,14 @@ def resolves(server, port, per_second, connects, tally):
         tally.add()
 
 
-@healthy(v6=False)
-def names_with_ipv6(w):
-    """Names have IPv6 addresses too, on a host without a way there."""
+@healthy()
+def one_family_only(w):
+    """Names have addresses of both families, on a host that has a way to one of them only."""
     link = w.pair()
     innocent.services(w, link.a, link.b)
     port = w.port()
-    w.serve(link.b, names.server, names.PORT, names.always(), {names.A: link.b.addr, names.AAAA: "2001:db8:9::1"})
+    w.serve(link.b, names.server, names.PORT, names.always(),
+            {names.A: "203.0.113.9", names.AAAA: link.b.addr} if w.v6 else {names.A: link.b.addr, names.AAAA: "2001:db8:9::1"})
     w.serve(link.b, actors.server, port, actors.answers())
     tally = actors.Tally()
     link.a.start(resolves, link.b.addr, port, w.between(3, 15), w.pick(True, False), tally)

@@ -98,6 +98,7 @@ constexpr std::array kDetectors = {
     Entry{"duplicate-packets", detect_duplicate_packets},
     Entry{"network-latency", detect_network_latency},
     Entry{"app-latency", detect_app_latency},
+    Entry{"handshake-failure", detect_handshake_failure},
 };
 
 /// What a symptom and its cause have in common.

@@ -27,16 +27,6 @@ constexpr std::uint16_t kTypePtr = 12;
 using Words = std::array<std::uint64_t, sizeof(dns_counts) / 8>;
 using Key = std::tuple<std::uint32_t, std::string, std::string>; // namespace, process, server
 
-void add(dns_counts& into, const dns_counts& more) {
-    auto sum = std::bit_cast<Words>(into);
-    const auto words = std::bit_cast<Words>(more);
-    for (std::size_t i = 0; i < sum.size(); i++)
-        sum[i] += words[i];
-    const std::uint64_t longest = std::max(into.latency_max_ns, more.latency_max_ns);
-    into = std::bit_cast<dns_counts>(sum);
-    into.latency_max_ns = longest;
-}
-
 Key key_of(const abi_flow& flow, const abi_owner& owner) {
     return {flow.netns, std::string(until_nul(owner.comm)), endpoint(flow, false)};
 }
@@ -72,6 +62,16 @@ void find_servers(std::map<Key, Asking>& all, const Window& total) {
 }
 
 } // namespace
+
+void add(dns_counts& into, const dns_counts& more) {
+    auto sum = std::bit_cast<Words>(into);
+    const auto words = std::bit_cast<Words>(more);
+    for (std::size_t i = 0; i < sum.size(); i++)
+        sum[i] += words[i];
+    const std::uint64_t longest = std::max(into.latency_max_ns, more.latency_max_ns);
+    into = std::bit_cast<dns_counts>(sum);
+    into.latency_max_ns = longest;
+}
 
 std::string Asking::server_text() const {
     return endpoint(flow, false);

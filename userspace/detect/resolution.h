@@ -40,6 +40,9 @@ using Concerns = bool (*)(const dns_event&);
 /// All that ask, and whose server's process is known where it is on this host.
 std::vector<Asking> askings(const Facts& facts, Concerns concerns);
 
+/// Adds counts of the same kind.
+void add(dns_counts& into, const dns_counts& more);
+
 /// Answers that took longer than that, from the histogram: rounded up to a power of two.
 std::uint64_t answers_above(const dns_counts& counts, std::uint64_t us);
 
