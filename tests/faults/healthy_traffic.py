@@ -235,3 +235,41 @@ def database_pool(w):
     w.serve(link.b, actors.server, port, actors.answers(think=lambda: random.choice([0.002, 0.005, 0.01, 0.06])))
     link.a.start(actors.clients, link.b.addr, port, count=12, per_second=15, keep=True, reply=(50, 40000), tally=tally)
     return Truth(proof=tally.read, least=100)
+
+
+def hangs_up(sock):
+    """Reads a question, answers in a word and closes, as a database does that is asked whether it lives."""
+    sock.recv(4096)
+    sock.sendall(b"+PONG\r\n")
+
+
+def greets(sock):
+    sock.sendall(b"220 mail.example.org ESMTP\r\n")
+    sock.recv(4096)
+
+
+def says(question, addr, port, per_second):
+    """Connects, says that and reads what comes; nothing is said when it is empty."""
+    for _ in actors.ticks(per_second):
+        with contextlib.suppress(OSError), actors.connect(addr, port, 2.0) as sock:
+            if question:
+                sock.sendall(question)
+                sock.recv(4096)
+
+
+def pages(sock):
+    sock.recv(4096)
+    sock.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+
+
+@healthy()
+def short_talks(w):
+    """Pings, probes, banners and short pages: connections with a few bytes each way, often closed by the server."""
+    link = w.pair()
+    innocent.services(w, link.a, link.b)
+    request = b"GET /healthz HTTP/1.1\r\nHost: web.example.org\r\nUser-Agent: probe/2.1 (kubelet)\r\nAccept: */*\r\n\r\n"
+    for serve, question in ((hangs_up, b"*1\r\n$4\r\nPING\r\n"), (greets, b"QUIT\r\n"), (pages, request), (actors.sink, b"")):
+        port = w.port()
+        w.serve(link.b, actors.server, port, serve)
+        link.a.start(says, question, link.b.addr, port, w.between(3, 12))
+    return Truth(proof=lambda: link.a.counter("Tcp.ActiveOpens"), least=50)

@@ -14,6 +14,8 @@ namespace {
 using namespace test;
 
 constexpr std::uint16_t kA = 1, kPtr = 12;
+constexpr std::uint64_t kDropPlace = 0xffffffff81300000;
+constexpr std::uint32_t kNoSocket = 3, kNetfilterDrop = 8;
 constexpr std::size_t kSlot450Ms = 19, kSlot2S = 21, kSlot1Ms = 10;
 
 Window ten_seconds() {
@@ -47,6 +49,30 @@ dns_total with_latency(std::uint64_t answers, std::size_t slot, std::uint64_t ns
     total.counts.latency_ns = answers * ns;
     total.counts.latency_max_ns = ns;
     return total;
+}
+
+/// Questions that this host drops, over the whole run.
+void add_drops(Window& window, std::uint32_t reason, unsigned count, std::uint16_t port = 53) {
+    window.names.drop_reasons[reason] = reason == kNoSocket ? "NO_SOCKET" : "NETFILTER_DROP";
+    window.names.symbols[kDropPlace] =
+        reason == kNoSocket ? "__udp4_lib_rcv+0x7a0" : "nft_do_chain+0x3e8";
+    auto total = make<drop_total>();
+    total.reason = reason;
+    total.location = kDropPlace;
+    total.netns = kNetns;
+    total.protocol = IPPROTO_UDP;
+    total.ethertype = 0x0800;
+    total.packets = count;
+    window.fold(bytes_of(total));
+    for (unsigned i = 0; i < count; i++) {
+        auto drop = make<drop_event>(kSecondNs + i * 10 * kSecondNs / count);
+        drop.flow = tcp_flow("10.0.0.1", 40000, "10.0.0.53", port);
+        drop.flow.protocol = IPPROTO_UDP;
+        drop.owner = process("client", 7);
+        drop.reason = reason;
+        drop.location = kDropPlace;
+        window.fold(bytes_of(drop));
+    }
 }
 
 std::vector<Finding> found(const Window& window) {
@@ -160,12 +186,65 @@ TEST_CASE("silence is the firewall's finding where a packet was dropped", "[reso
     dns_total silent = asked(4, 0);
     silent.counts.silent = 4;
     window.fold(bytes_of(silent));
-    auto drop = make<drop_event>();
-    drop.flow = tcp_flow("10.0.0.1", 40000, "10.0.0.53", 53);
-    drop.flow.protocol = IPPROTO_UDP;
-    drop.reason = 8;
-    window.fold(bytes_of(drop));
+    add_drops(window, kNetfilterDrop, 1);
+    CHECK(found(window).at(0).id == "dns-timeout"); // too little for a finding of its own
+    add_drops(window, kNetfilterDrop, 40);
+    for (int i = 0; i < 4; i++) {
+        auto event = make<dns_event>();
+        event.flow = tcp_flow("10.0.0.1", 40000, "10.0.0.53", 53);
+        event.flow.protocol = IPPROTO_UDP;
+        event.owner = process("client", 7);
+        event.outcome = DNS_NO_ANSWER;
+        window.fold(bytes_of(event));
+    }
     CHECK(found(window).empty());
+    const auto all = detect_all({.total = window, .windows = {}});
+    REQUIRE(all.size() == 1);
+    CHECK(all[0].id == "firewall-drop");
+    CHECK(all[0].severity == Severity::kCritical);
+    CHECK(all[0].affected.at(0).owner.tgid == 7);
+}
+
+TEST_CASE("a path that loses TCP's packets too is told as that", "[resolution_test]") {
+    Window window = ten_seconds();
+    window.counters[kNetns].growth[counter("Tcp.OutSegs")] = 1000;
+    for (int i = 0; i < 60; i++) {
+        auto again = make<retransmit_event>();
+        again.flow = tcp_flow("10.0.0.1", 40000, "10.0.0.2", 80);
+        again.owner = process("sender", 42);
+        again.type = ABI_RETRANSMIT_FAST;
+        again.segs = 1;
+        again.life_segs_out = 1000;
+        window.fold(bytes_of(again));
+    }
+    dns_total asks = asked(100, 90);
+    asks.counts.silent = 10;
+    Window silent = window;
+    window.fold(bytes_of(asks));
+    CHECK(found(window).empty());
+    asks.counts.silent = 60; // no loss of that size
+    asks.counts.answers = 40;
+    silent.fold(bytes_of(asks));
+    CHECK(found(silent).at(0).id == "dns-timeout");
+}
+
+TEST_CASE("a closed port of this host is told once", "[resolution_test]") {
+    Window window = ten_seconds();
+    dns_total failed = asked(40, 0);
+    failed.counts.failed = 40;
+    window.fold(bytes_of(failed));
+    add_drops(window, kNoSocket, 40);
+    const auto ids = [](const Window& seen) {
+        std::vector<std::string> out;
+        for (const Finding& finding : detect_all({.total = seen, .windows = {}}))
+            out.push_back(finding.id);
+        return out;
+    };
+    CHECK(ids(window) == std::vector<std::string>{"dns-unreachable"});
+    Window other = ten_seconds();
+    other.fold(bytes_of(failed));
+    add_drops(other, kNoSocket, 40, 5353);
+    CHECK(ids(other) == std::vector<std::string>{"dns-unreachable", "udp-port-unreachable"});
 }
 
 TEST_CASE("an error at the socket is an unreachable server", "[resolution_test]") {

@@ -157,6 +157,20 @@ TEST_CASE("datagram sockets connected for their address only are healthy", "[rou
         add_connects(window, "192.0.2.7", 443, ABI_RESULT_OK, 1);
         CHECK(loud(window).empty());
     }
+    SECTION("nor to one that has just asked what the addresses are") {
+        Window other = ten_seconds();
+        probe = failing("2001:db8::7", 443, 40, 9);
+        probe.flow.protocol = IPPROTO_UDP;
+        other.fold(bytes_of(probe));
+        CHECK(loud(other).size() == 1);
+        auto asked = make<dns_total>();
+        asked.flow = tcp_flow("0.0.0.0", 0, "192.0.2.53", 53, kNetns, 0);
+        asked.flow.protocol = IPPROTO_UDP;
+        asked.owner = process("client", 9);
+        asked.counts.questions = asked.counts.answers = 2;
+        other.fold(bytes_of(asked));
+        CHECK(loud(other).empty());
+    }
     SECTION("a resolver that reaches nothing is a fault") {
         auto query = failing("203.0.113.53", 53, 40);
         query.flow.protocol = IPPROTO_UDP;

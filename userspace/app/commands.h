@@ -18,8 +18,8 @@ int run_diagnose(const Options& options);
 int run_watch(const Options& options);
 int run_doctor(const Options& options);
 int run_show(const Options& options);
-/// `show tcp`: watches for a while and prints the part of the verdict about TCP services.
-int run_show_tcp(const Options& options);
+/// `show tcp`, `show dns`: watches for a while and prints that part of the verdict.
+int run_show_run(const Options& options);
 
 /// Set by SIGINT and SIGTERM.
 extern volatile std::sig_atomic_t stop_requested;

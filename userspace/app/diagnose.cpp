@@ -13,6 +13,7 @@
 #include "app/commands.h"
 #include "app/verify.h"
 #include "model/window_json.h"
+#include "present/dns.h"
 #include "present/tcp.h"
 #include "util/log.h"
 #include "util/text.h"
@@ -145,6 +146,18 @@ Result<Verdict> judge_saved(const Options& options, const std::optional<Earlier>
     return judge_run(options, *run, earlier);
 }
 
+std::string tcp_table(const Options& options, const Verdict& verdict) {
+    const std::size_t limit =
+        options.limit.value_or(options.json() ? verdict.tcp.size() : kShowRows);
+    return options.json() ? tcp_json(verdict)
+                          : tcp_text(verdict.tcp, verdict.names, limit, style_of(options));
+}
+
+std::string dns_table(const Options& options, const Verdict& verdict) {
+    return options.json() ? dns_json(verdict, options.limit.value_or(DnsServices::kClientsMax))
+                          : dns_text(verdict, options.limit.value_or(kShowRows), style_of(options));
+}
+
 } // namespace
 
 int run_diagnose(const Options& given) {
@@ -164,21 +177,19 @@ int run_diagnose(const Options& given) {
     return verdict ? print_verdict(options, *verdict) : print_error(verdict.error());
 }
 
-int run_show_tcp(const Options& given) {
+int run_show_run(const Options& given) {
     constexpr std::uint64_t kUsualNs = 5'000'000'000;
     Options options = given;
     options.for_ns = options.for_ns ? options.for_ns : kUsualNs;
     const auto verdict = watch_and_judge(options, {});
     if (!verdict)
         return print_error(verdict.error());
-    const std::size_t limit =
-        options.limit.value_or(options.json() ? verdict->tcp.size() : kShowRows);
-    if (!print_data(options.json()
-                        ? tcp_json(*verdict)
-                        : tcp_text(verdict->tcp, verdict->names, limit, style_of(options))) ||
+    if (!print_data(options.show_tcp ? tcp_table(options, *verdict)
+                                     : dns_table(options, *verdict)) ||
         !flush_data())
         return print_error(sys_error(errno, "write the table"));
-    return kExitHealthy;
+    // each note is something left out
+    return options.show_dns && !dns_notes(*verdict).empty() ? kExitFailed : kExitHealthy;
 }
 
 } // namespace culprit

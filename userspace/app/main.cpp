@@ -68,7 +68,7 @@ int run(const Options& options) {
     case Command::kDoctor:
         return run_doctor(options);
     case Command::kShow:
-        return options.show_tcp ? run_show_tcp(options) : run_show(options);
+        return options.shows_a_run() ? run_show_run(options) : run_show(options);
     case Command::kNone:
         break;
     }

@@ -83,20 +83,26 @@ std::string check_kind(const std::string& name) {
 /// A socket has no device, a device no owner.
 void check_show_filters(const Options& o) {
     const Filters& f = o.filters;
-    const bool links = !o.show_tcp && o.topic == Topic::kInterfaces;
-    if (o.for_ns && !o.show_tcp)
-        throw CLI::ValidationError("--for", "goes with show tcp only");
+    const bool links = !o.shows_a_run() && o.topic == Topic::kInterfaces;
+    if (o.for_ns && !o.shows_a_run())
+        throw CLI::ValidationError("--for", "goes with show tcp and dns only");
+    if (!o.dns_ports.empty() && !o.show_dns)
+        throw CLI::ValidationError("--dns-port", "goes with show dns only");
     if (!links && !o.show_tcp && !f.dev.empty())
         throw CLI::ValidationError("--dev", "goes with show interfaces and tcp only");
     if (links && (f.pid || f.port || !f.comm.empty() || !f.cgroup.empty() || !f.addr.empty()))
         throw CLI::ValidationError("show interfaces", "takes the filters --netns and --dev only");
 }
 
-void add_dns(CLI::App& app, Options& o) {
+void add_dns_ports(CLI::App& app, Options& o) {
     app.add_option("--dns-port", o.dns_ports,
                    fmt::format("port of name servers (default 53); up to {}", ABI_DNS_PORTS))
         ->check(CLI::Range(1, 65535))
         ->expected(1, ABI_DNS_PORTS);
+}
+
+void add_dns(CLI::App& app, Options& o) {
+    add_dns_ports(app, o);
     app.add_flag("--no-dns-names", o.no_dns_names,
                  "leave names that are asked for in the kernel, take only their hashes");
 }
@@ -112,25 +118,28 @@ CLI::App* add_watch(CLI::App& app, Options& o) {
     return watch;
 }
 
-/// Tables of a moment, and the one that takes a while to fill.
+/// Tables of a moment, and those that take a while to fill.
 constexpr const char* kTcpTable = "tcp";
+constexpr const char* kDnsTable = "dns";
 
 CLI::App* add_show(CLI::App& app, Options& o) {
     CLI::App* show = app.add_subcommand("show", "what is there now, worst first");
     std::set<std::string> names(std::begin(kTopicNames), std::end(kTopicNames));
     names.insert(kTcpTable);
+    names.insert(kDnsTable);
     show->add_option_function<std::string>(
             "table",
             [&o](const std::string& name) {
                 o.show_tcp = name == kTcpTable;
-                if (!o.show_tcp)
+                o.show_dns = name == kDnsTable;
+                if (!o.shows_a_run())
                     o.topic =
                         static_cast<Topic>(std::ranges::find(kTopicNames, name) - kTopicNames);
             },
             fmt::format("one of {}", fmt::join(names, ", ")))
         ->required()
         ->check(CLI::IsMember(names));
-    add_for(*show, o, "tcp: how long to watch (default 5s)");
+    add_for(*show, o, "tcp, dns: how long to watch (default 5s)");
     show->add_option_function<std::uint32_t>(
             "--limit", [&o](std::uint32_t rows) { o.limit = rows; },
             fmt::format(
@@ -141,6 +150,7 @@ CLI::App* add_show(CLI::App& app, Options& o) {
     show->callback([&o] { check_show_filters(o); });
     add_thresholds(*show, o);
     add_filters(*show, o.filters);
+    add_dns_ports(*show, o);
     add_output(*show, o);
     return show;
 }

@@ -51,7 +51,10 @@ struct Options {
     bool list_thresholds = false;     // doctor
     Topic topic = Topic::kListeners;  // show
     bool show_tcp = false;            // show: how TCP services fare, instead of a topic
+    bool show_dns = false;            // show: how name resolution fares
     std::optional<std::size_t> limit; // show
+    /// A table that takes a while to fill.
+    bool shows_a_run() const { return show_tcp || show_dns; }
     bool json() const { return output == "json"; }
 };
 

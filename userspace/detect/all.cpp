@@ -98,6 +98,7 @@ constexpr std::array kDetectors = {
     Entry{"duplicate-packets", detect_duplicate_packets},
     Entry{"network-latency", detect_network_latency},
     Entry{"app-latency", detect_app_latency},
+    Entry{"handshake-failure", detect_handshake_failure},
 };
 
 /// What a symptom and its cause have in common.
@@ -106,6 +107,7 @@ enum class Same {
     kDevice,  // and the namespace; the cause's, or the one it reaches over to
     kPath,    // the device; where the symptom tells of none, a process or the only device there is
     kAddress, // the cause's, as the other end of the symptom, or as its own end anywhere
+    kEnd,     // the same with the port
     kCulprit, // the process to blame
     kParties, // a process that both name, to blame or hurt
     kFiller,  // the process that fills a queue at the cause's address suffers from it, too
@@ -147,6 +149,7 @@ constexpr Explained kExplained[] = {
     {"dns-unreachable", "no-route", Same::kAddress},
     {"dns-unreachable", "neigh-failure", Same::kAddress},
     {"dns-nxdomain", "dns-search-amplification", Same::kCulprit},
+    {"udp-port-unreachable", "dns-unreachable", Same::kEnd},
     {"peer-dead", "link-flap", Same::kPath},
     {"peer-dead", "link-down", Same::kPath},
     {"peer-dead", "neigh-failure", Same::kAddress},
@@ -227,10 +230,16 @@ bool on_path(const Finding& cause, const Finding& symptom, const Links& links) {
 }
 
 bool at_address(const Finding& cause, const Where& where) {
-    const std::string& address = cause.where.remote;
+    const std::string_view address = host_of(cause.where.remote);
     const bool here = cause.where.netns == where.netns;
     return !address.empty() &&
            ((here && host_of(where.remote) == address) || host_of(where.local) == address);
+}
+
+bool at_end(const Finding& cause, const Where& where) {
+    const std::string& end = cause.where.remote;
+    return !end.empty() &&
+           ((cause.where.netns == where.netns && where.remote == end) || where.local == end);
 }
 
 bool have_in_common(Same same, const Finding& cause, const Finding& symptom, const Links& links) {
@@ -243,6 +252,8 @@ bool have_in_common(Same same, const Finding& cause, const Finding& symptom, con
         return on_path(cause, symptom, links);
     case Same::kAddress:
         return at_address(cause, symptom.where);
+    case Same::kEnd:
+        return at_end(cause, symptom.where);
     case Same::kCulprit:
         return cause.culprit && symptom.culprit && cause.culprit->owner.tgid &&
                same_process(cause.culprit->owner, symptom.culprit->owner);

@@ -2,7 +2,7 @@
 // dns-timeout, dns-unreachable. Claim: a process gets no answer from a name server, or the network
 // tells it that there is none to be had. Evidence: questions without an answer in time; errors the
 // kernel reported at the asking socket. Looks alike: a single lost packet (a small share of many);
-// drops on this host, which their own finding tells.
+// drops on this host and a path that loses TCP's packets too, which their own findings tell.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -37,7 +37,12 @@ Finding timeout(const Asking& asking, const Window& total) {
         {fmt::format("{} of {} questions had no answer within {}; {} were repeats, {} answers came",
                      sum.silent, sum.questions, duration(DNS_TIMEOUT_NS), sum.retries, sum.answers),
          static_cast<double>(sum.silent), "questions", "net_dev_queue, sock_recv_length"});
-    finding.evidence.push_back(no_local_drop(total));
+    if (const auto drop = dropped_here(asking, total))
+        finding.excuses.push_back(*drop);
+    else
+        finding.evidence.push_back(no_local_drop(total));
+    if (finding.severity != Severity::kCritical) // no path that works at all loses that much
+        finding.excuses.push_back({"packet-loss", asking.party.netns});
     finding.advice.push_back(
         {"the server is down or overloaded, or packets are filtered or lost on the way",
          fmt::format("{}dig @{} -p {} +tries=1 NAME", in_netns(asking.party.netns, total.names),
@@ -82,7 +87,7 @@ bool is_fault(const Asking& asking, std::uint64_t questions) {
 std::vector<Finding> detect_dns_timeout(const Facts& facts) {
     std::vector<Finding> findings;
     for (const Asking& asking : askings(facts, is_silent))
-        if (is_fault(asking, asking.sum.silent) && !dropped_here(asking, facts.total))
+        if (is_fault(asking, asking.sum.silent))
             findings.push_back(timeout(asking, facts.total));
     fold_through_resolvers(findings);
     limit_per_process(findings);

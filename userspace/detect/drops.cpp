@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "abi/dns.h"
 #include "detect/benign.h"
 #include "detect/drop_reasons.h"
 #include "detect/listeners.h"
@@ -42,6 +43,7 @@ void merge(DropFacts& into, const DropFacts& from) {
     into.segs_again += from.segs_again;
     into.conversations += from.conversations;
     into.syn_conversations += from.syn_conversations;
+    into.unanswered += from.unanswered;
     into.socket_samples += from.socket_samples;
     if (into.example.empty())
         into.example = from.example;
@@ -111,6 +113,11 @@ void add_evidence(Finding& finding, const DropFacts& drops, const Window& total)
             {fmt::format("{} connection attempts to or from there get no answer or repeat",
                          drops.syn_conversations),
              static_cast<double>(drops.syn_conversations), "attempts", "inet_sock_set_state"});
+    if (drops.unanswered)
+        finding.evidence.push_back(
+            {fmt::format("{} questions to name servers that went there got no answer",
+                         drops.unanswered),
+             static_cast<double>(drops.unanswered), "questions", "dns"});
     if (const auto line = total.names.sources.find(drops.at.location);
         line != total.names.sources.end())
         finding.evidence.push_back(
@@ -215,7 +222,7 @@ void Drops::add_samples(const Window& total) {
     }
 }
 
-/// Who sends again what was dropped here, and who cannot connect because of it.
+/// Who sends again what was dropped here, and who cannot connect or learn an address because of it.
 void Drops::add_suffering(const Window& total) {
     const LocalDrops drops = find_local_drops(total);
     const auto facts_of = [&](const DropPlace* at) {
@@ -241,6 +248,13 @@ void Drops::add_suffering(const Window& total) {
                 facts->conversations += info.count;
                 facts->syn_conversations += info.count;
                 add_party(facts->affected, {attempt.owner, attempt.flow.netns});
+            }
+    for (const auto& [event, info] : total.rows<dns_event>(ABI_DNS))
+        if (event.outcome == DNS_NO_ANSWER)
+            if (DropFacts* facts = facts_of(drops.of(event.flow))) {
+                facts->conversations += info.count;
+                facts->unanswered += info.count;
+                add_party(facts->affected, {event.owner, event.flow.netns});
             }
 }
 
@@ -307,7 +321,7 @@ std::optional<Finding> drop_finding(const DropStory& story, const DropFacts& dro
     finding.title = story.title + sufferers(drops, total.names);
     if (drops.affected.empty() && !hurts && !needed)
         finding.title += "; nobody is seen to miss them";
-    const bool grave = drops.syn_conversations >= threshold::kUnansweredMin ||
+    const bool grave = drops.syn_conversations + drops.unanswered >= threshold::kUnansweredMin ||
                        (drops.segs_again >= threshold::kDropCriticalSegs &&
                         drops.packets >= threshold::kDropCriticalPackets);
     finding.severity = !hurts && !needed ? Severity::kInfo

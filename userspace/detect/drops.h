@@ -26,6 +26,7 @@ struct DropFacts {
     std::uint64_t segs_again = 0;                   // sum of them
     std::uint64_t conversations = 0;                // that are seen to suffer
     std::uint64_t syn_conversations = 0;            // of them attempts to connect
+    std::uint64_t unanswered = 0;                   // questions to name servers, of them
     std::uint64_t socket_samples = 0;               // samples that belong to a known process
     std::string example;                            // "10.0.0.1:5 -> 10.0.0.2:80 tcp"
     std::vector<Row<drop_event>> samples;           // in the order of the window

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "abi/event.h"
+#include "detect/dns_services.h"
 #include "detect/tcp_services.h"
 #include "model/window.h"
 #include "signals/capture.h"
@@ -193,6 +194,7 @@ struct Verdict {
     std::vector<Finding> findings; // by severity, then confidence
     std::vector<LayerVerdict> layers;
     std::vector<TcpService> tcp; // worst first
+    DnsServices dns;
     std::vector<Reconciled> reconciliation;
     std::vector<std::string> reconciliation_gaps; // namespaces that could not be read, and why
     std::map<std::uint32_t, Lost> lost;           // by kind
@@ -271,6 +273,7 @@ std::vector<Finding> detect_bdp_limited(const Facts& facts);
 std::vector<Finding> detect_sndbuf_limited(const Facts& facts);
 std::vector<Finding> detect_nagle_delack(const Facts& facts);
 std::vector<Finding> detect_app_latency(const Facts& facts);
+std::vector<Finding> detect_handshake_failure(const Facts& facts);
 std::vector<Finding> detect_network_latency(const Facts& facts);
 std::vector<Finding> detect_reordering(const Facts& facts);
 std::vector<Finding> detect_duplicate_packets(const Facts& facts);

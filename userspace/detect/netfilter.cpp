@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "abi/dns.h"
 #include "abi/reset.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
@@ -38,6 +39,7 @@ struct Asked {
 struct Story {
     std::map<std::string, Asked> attempts;                   // by destination
     std::multimap<std::string, Row<retransmit_event>> again; // by conversation
+    std::multimap<std::string, Row<dns_event>> unanswered;   // the same way
     std::set<std::string> rejected;                          // destinations
 };
 
@@ -54,6 +56,9 @@ Story story_of(const Window& total) {
     }
     for (const auto& row : total.rows<retransmit_event>(ABI_RETRANSMIT))
         story.again.emplace(conversation(row.record.flow), row);
+    for (const auto& row : total.rows<dns_event>(ABI_DNS))
+        if (row.record.outcome == DNS_NO_ANSWER)
+            story.unanswered.emplace(conversation(row.record.flow), row);
     story.rejected = rejected_destinations(total);
     return story;
 }
@@ -105,6 +110,18 @@ void add_attempts(Group& group, const Story& story) {
         }
 }
 
+void add_unanswered(Group& group, const Story& story) {
+    for (const std::string& conversation : group.conversations) {
+        const auto [from, to] = story.unanswered.equal_range(conversation);
+        for (auto it = from; it != to; it++) {
+            const auto& [question, info] = it->second;
+            group.out.drops.conversations += info.count;
+            group.out.drops.unanswered += info.count;
+            add_party(group.out.drops.affected, {question.owner, question.flow.netns});
+        }
+    }
+}
+
 void add_sufferers(Group& group, const Story& story) {
     DropFacts& drops = group.out.drops;
     std::vector<Row<retransmit_event>> again;
@@ -123,6 +140,7 @@ void add_sufferers(Group& group, const Story& story) {
         add_party(drops.affected, {row.owner, row.flow.netns});
     }
     add_attempts(group, story);
+    add_unanswered(group, story);
     for (const auto& [packet, info] : drops.samples)
         if (packet.owner.tgid) {
             drops.socket_samples += info.count;

@@ -27,16 +27,6 @@ constexpr std::uint16_t kTypePtr = 12;
 using Words = std::array<std::uint64_t, sizeof(dns_counts) / 8>;
 using Key = std::tuple<std::uint32_t, std::string, std::string>; // namespace, process, server
 
-void add(dns_counts& into, const dns_counts& more) {
-    auto sum = std::bit_cast<Words>(into);
-    const auto words = std::bit_cast<Words>(more);
-    for (std::size_t i = 0; i < sum.size(); i++)
-        sum[i] += words[i];
-    const std::uint64_t longest = std::max(into.latency_max_ns, more.latency_max_ns);
-    into = std::bit_cast<dns_counts>(sum);
-    into.latency_max_ns = longest;
-}
-
 Key key_of(const abi_flow& flow, const abi_owner& owner) {
     return {flow.netns, std::string(until_nul(owner.comm)), endpoint(flow, false)};
 }
@@ -72,6 +62,16 @@ void find_servers(std::map<Key, Asking>& all, const Window& total) {
 }
 
 } // namespace
+
+void add(dns_counts& into, const dns_counts& more) {
+    auto sum = std::bit_cast<Words>(into);
+    const auto words = std::bit_cast<Words>(more);
+    for (std::size_t i = 0; i < sum.size(); i++)
+        sum[i] += words[i];
+    const std::uint64_t longest = std::max(into.latency_max_ns, more.latency_max_ns);
+    into = std::bit_cast<dns_counts>(sum);
+    into.latency_max_ns = longest;
+}
 
 std::string Asking::server_text() const {
     return endpoint(flow, false);
@@ -153,15 +153,15 @@ void fold_through_resolvers(std::vector<Finding>& findings) {
                     add_party(cause.affected, party);
 }
 
-bool dropped_here(const Asking& asking, const Window& total) {
+std::optional<Excuse> dropped_here(const Asking& asking, const Window& total) {
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP)) {
         if (drop.flow.protocol != asking.flow.protocol || is_benign(drop, total.names))
             continue;
         const std::string server = asking.server_text();
         if (endpoint(drop.flow, false) == server || endpoint(drop.flow, true) == server)
-            return true;
+            return drop_owner({drop.reason, drop.flow.netns, drop.location}, total);
     }
-    return false;
+    return std::nullopt;
 }
 
 } // namespace culprit

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,9 @@ using Concerns = bool (*)(const dns_event&);
 /// All that ask, and whose server's process is known where it is on this host.
 std::vector<Asking> askings(const Facts& facts, Concerns concerns);
 
+/// Adds counts of the same kind.
+void add(dns_counts& into, const dns_counts& more);
+
 /// Answers that took longer than that, from the histogram: rounded up to a power of two.
 std::uint64_t answers_above(const dns_counts& counts, std::uint64_t us);
 
@@ -50,8 +54,8 @@ Finding about(const Asking& asking, const std::string& id, std::uint64_t count,
 /// What a resolver of this host hands on to its clients is told once, of the resolver.
 void fold_through_resolvers(std::vector<Finding>& findings);
 
-/// The packets that ask are dropped on this host: that finding tells it.
-bool dropped_here(const Asking& asking, const Window& total);
+/// The finding that tells of packets between the two that are dropped on this host.
+std::optional<Excuse> dropped_here(const Asking& asking, const Window& total);
 
 std::vector<Finding> detect_dns_slow(const Facts& facts);
 std::vector<Finding> detect_dns_timeout(const Facts& facts);

@@ -7,10 +7,12 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <tuple>
 
 #include <fmt/format.h>
 
+#include "abi/dns.h"
 #include "abi/retransmit.h"
 #include "detect/flows.h"
 #include "detect/thresholds.h"
@@ -27,6 +29,7 @@ struct Attempts {
     std::uint64_t connected = 0;
     std::map<std::pair<std::uint8_t, std::uint16_t>, std::uint64_t> tried; // by family and port
     std::map<std::string, std::uint64_t> reached;                          // by destination
+    std::set<std::uint16_t> asked; // ports of name servers that answered
 };
 
 std::map<ProcessId, Attempts> attempts_of(const Window& total) {
@@ -44,6 +47,9 @@ std::map<ProcessId, Attempts> attempts_of(const Window& total) {
         if (again.type == ABI_RETRANSMIT_SYN)
             all[{again.owner.tgid, again.owner.start_ns}]
                 .tried[{again.flow.family, again.flow.remote_port}]++;
+    for (const auto& [row, info] : total.rows<dns_total>(ABI_DNS_TOTAL))
+        if (row.role == DNS_CLIENT && row.counts.answers)
+            all[{row.owner.tgid, row.owner.start_ns}].asked.insert(row.flow.remote_port);
     return all;
 }
 
@@ -58,16 +64,25 @@ bool sends_by_ipv4(const route_total& row, const Window& total) {
            counted(total, row.flow.netns, counter("Udp.OutDatagrams")) >= row.failed;
 }
 
+/// getaddrinfo() connects datagram sockets to the addresses it was told, to put them in order
+/// (RFC 6724 section 6), and sends nothing. With the port of the service where it was given one, so
+/// that what tells it is who calls: a process that has just asked a name server, or connects by
+/// TCP. Who connects to send to a fixed address does neither.
+bool orders_addresses(const route_total& row, const Attempts& attempts) {
+    if (row.via != ABI_ROUTE_CONNECT)
+        return false;
+    const std::uint16_t port = row.flow.remote_port;
+    return !port || attempts.connected ||
+           (!attempts.asked.empty() && !attempts.asked.contains(port));
+}
+
 bool has_another_way(const route_total& row, const Attempts& attempts, const Window& total) {
     const auto other = static_cast<std::uint8_t>(row.flow.family == AF_INET ? AF_INET6 : AF_INET);
     if (row.flow.protocol == IPPROTO_TCP) {
         const auto it = attempts.tried.find({other, row.flow.remote_port});
         return it != attempts.tried.end() && 2 * it->second >= row.failed;
     }
-    // getaddrinfo() connects datagram sockets to put addresses in order (RFC 6724)
-    if (row.via == ABI_ROUTE_CONNECT && (!row.flow.remote_port || attempts.connected))
-        return true;
-    return sends_by_ipv4(row, total);
+    return orders_addresses(row, attempts) || sends_by_ipv4(row, total);
 }
 
 Refused refused_by(std::uint32_t error) {

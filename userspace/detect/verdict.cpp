@@ -67,6 +67,7 @@ constexpr Check kChecks[] = {
     {Layer::kApplication, "cgroup", "CPU quotas of processes with sockets", false},
     {Layer::kApplication, "dns",
      "name resolution by process and server: latency, silence, response codes", true},
+    {Layer::kApplication, "connection", "connections that end after the first bytes", false},
     {Layer::kApplication, "",
      "TLS and HTTP: what is said in a connection is payload, which is not read", false},
 };
@@ -154,6 +155,7 @@ Verdict judge(const VerdictInput& input) {
         finding.traffic = traffic_at(finding.where, input.facts);
     verdict.layers = layers_of(input, verdict.findings);
     verdict.tcp = tcp_services(input.facts);
+    verdict.dns = dns_services(input.facts);
     if (input.filtered)
         verdict.reconciliation_gaps.emplace_back(
             "counters are of whole namespaces and do not compare with a filtered view");
