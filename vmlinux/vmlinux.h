@@ -265,6 +265,7 @@ struct request_sock {
 
 struct inet_request_sock {
 	struct request_sock req;
+	__u16 acked : 1;
 };
 
 struct tcp_request_sock {
