@@ -309,4 +309,29 @@ TEST_CASE("a lone sender's queue on the way is its own, loss or not", "[latency_
     CHECK(run.loud().size() == 1); // others wait
 }
 
+TEST_CASE("a listener that waits for the first data measures no path", "[latency_test]") {
+    const auto young = [](std::uint32_t defer_accept) {
+        Run run;
+        run.each([](auto) { return handshake(kMs / 10); });
+        run.each([](auto) {
+            flow_total row = server_row(kApi);
+            set_rtt(row, 1'020'000, 1'020'000);
+            return row;
+        });
+        auto listener = make<listen_total>();
+        listener.flow = tcp_flow(kServerHost, kServicePort, "0.0.0.0", 0, kServerNetns);
+        listener.since_ns = 5;
+        listener.sockets = 1;
+        listener.looks = 50;
+        listener.limit = 128;
+        listener.established = 10;
+        listener.defer_accept = defer_accept;
+        run.put(9, listener);
+        run.put(0, client_row(kFront)); // joined
+        return run.of("network-latency").size();
+    };
+    CHECK(young(1) == 0);
+    CHECK(young(0) == 1);
+}
+
 } // namespace culprit

@@ -173,14 +173,6 @@ TEST_CASE("a client of the Internet that goes away is normal life", "[tcp_path_t
         row.silent = 1;
         row.sending = kLooks;
         run.put(9, row);
-        auto listener = make<listen_total>();
-        listener.flow = tcp_flow(kServerHost, kServicePort, "0.0.0.0", 0, kServerNetns);
-        listener.owner = process("archiver", 50);
-        listener.since_ns = 5;
-        listener.sockets = 1;
-        listener.looks = 50;
-        listener.limit = 128;
-        run.put(0, listener);
         return run.of("peer-dead").at(0).severity;
     };
     CHECK(gone("8.8.4.4", 1) == Severity::kInfo);

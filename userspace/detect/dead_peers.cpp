@@ -47,7 +47,7 @@ void add_attempt(DeadPeer& dead, const connect_event& attempt, const RowInfo& in
 /// What the last looks at its process's connections to that peer say.
 struct LastLooks {
     std::uint64_t silent = 0, flows = 0;
-    bool heard = false;
+    bool heard = false, serves = false;
 };
 
 std::map<Key, LastLooks> last_looks(std::span<const Window> windows) {
@@ -60,6 +60,7 @@ std::map<Key, LastLooks> last_looks(std::span<const Window> windows) {
             last.silent = std::max<std::uint64_t>(last.silent, sum.silent);
             last.flows = std::max<std::uint64_t>(last.flows, sum.flows);
             last.heard |= sum.segs_in > 0;
+            last.serves |= sum.role == ABI_ROLE_SERVER;
         }
     return found;
 }
@@ -117,6 +118,7 @@ void DeadPeers::look_for_life(const Facts& facts) {
     for (const auto& [key, last] : looks)
         for (DeadPeer* dead : at({std::get<0>(key.first), key.second})) {
             const bool own = key.first == party_key(dead->party);
+            dead->serves |= own && last.serves;
             dead->others_heard |= last.heard && (!own || last.flows > last.silent);
         }
 }

@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 
 #include "detect/dead_peers.h"
-#include "detect/listeners.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 
@@ -43,14 +42,14 @@ void add_evidence(Finding& finding, const DeadPeer& dead, const Window& total) {
     finding.evidence.push_back(no_local_drop(total));
 }
 
-bool went_away(const DeadPeer& dead, const Listeners& listeners) {
-    return dead.conversations.size() < threshold::kDeadClientFlows && is_global(dead.flow, false) &&
-           listeners.of(dead.flow, true);
+bool went_away(const DeadPeer& dead) {
+    return dead.serves && is_global(dead.flow, false) &&
+           dead.conversations.size() < threshold::kDeadClientFlows;
 }
 
-Finding describe(const DeadPeer& dead, const Listeners& listeners, const Window& total) {
+Finding describe(const DeadPeer& dead, const Window& total) {
     Finding finding{.id = "peer-dead"};
-    finding.severity = went_away(dead, listeners) ? Severity::kInfo : Severity::kCritical;
+    finding.severity = went_away(dead) ? Severity::kInfo : Severity::kCritical;
     finding.confidence = is_forgotten(dead) ? 0.75 : 0.9;
     const std::string who = owner_name(dead.party.owner, total.names);
     finding.title =
@@ -82,10 +81,9 @@ Finding describe(const DeadPeer& dead, const Listeners& listeners, const Window&
 
 std::vector<Finding> detect_peer_dead(const Facts& facts) {
     const DeadPeers& peers = facts.dead_peers();
-    const Listeners listeners(facts.total);
     std::vector<Finding> findings;
     for (const DeadPeer& dead : peers.all())
-        findings.push_back(describe(dead, listeners, facts.total));
+        findings.push_back(describe(dead, facts.total));
     limit_per_process(findings);
     return findings;
 }

@@ -166,6 +166,7 @@ void ListenTotals::report(Listener& one, std::uint64_t now_ns, const RecordSink&
     total.syn_limit = syn_limit(v);
     total.somaxconn = v.somaxconn;
     total.syncookies = v.syncookies;
+    total.defer_accept = v.defer_accept;
     total.sockets = v.sockets;
     total.drops = static_cast<std::uint32_t>(v.drops - one.drops); // the kernel's is as wide
     total.synack_retransmits = v.synack_retransmits - one.synacks;
