@@ -186,6 +186,7 @@ struct inet_sock {
 };
 
 struct request_sock_queue {
+	u8 rskq_defer_accept;
 	atomic_t qlen;
 };
 
@@ -266,6 +267,7 @@ struct request_sock {
 
 struct inet_request_sock {
 	struct request_sock req;
+	__u16 acked : 1;
 };
 
 struct tcp_request_sock {

@@ -48,8 +48,10 @@ struct listen_value {
 	__u32 sockets; /* that listen at this address */
 	__u32 depth_before; /* accept queue when the entry was made */
 	__u32 refused; /* 1: its address had no room in the addresses map, counted once */
+	__u32 defer_accept; /* TCP_DEFER_ACCEPT, in repeats of the SYN-ACK; 0 off */
+	__u32 pad;
 };
-ABI_SIZE(struct listen_value, 200);
+ABI_SIZE(struct listen_value, 208);
 
 /* A listener's queue became full, or it dropped something since the last event. Hook: the look at
  * each listener (iter/bpf_map_elem), so at most one for each look. */
@@ -102,7 +104,8 @@ struct listen_total {
 	__u32 syncookies; /* setting: 0 never, 1 when the SYN queue is full, 2 always */
 	__u32 scope; /* enum abi_listen_scope */
 	__u32 sockets; /* that listen at this address */
-	__u32 pad;
+	__u32 defer_accept; /* not 0: the first round trip of a connection is until its first data
+			     */
 };
 ABI_SIZE(struct listen_total, 304);
 

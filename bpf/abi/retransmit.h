@@ -27,7 +27,8 @@ struct retransmit_event {
 	__u64 life_retransmits; /* of this socket so far */
 	__u64 attempts; /* timeouts in a row, this one included; of a SYN-ACK those before */
 	__u64 acked_bytes; /* of this socket so far: what the peer has for certain; 0 for SYN-ACK */
-	__u64 acked_segs; /* segments it came in */
+	__u64 acked_segs; /* segments it came in; of a SYN-ACK 1 when the client has acknowledged
+			     it, and the listener is not content (TCP_DEFER_ACCEPT, a full queue) */
 	__u64 sacked_segs; /* that arrived behind a gap, by selective ACKs */
 	__u64 heard_ns; /* when the peer's last ACK came, boot time; 0 for SYN-ACK */
 	__u32 type; /* enum abi_retransmit */

@@ -86,12 +86,14 @@ struct socket_total {
 	__u64 unsent_bytes; /* of data, not acknowledged by the peer */
 	__u64 unread_bytes;
 	__u64 memory_bytes; /* of queued packets, bookkeeping included */
+	__u64 open_files; /* of the process, at the end; 0 when not read */
+	__u64 files_limit; /* of that, soft; UINT64_MAX unlimited */
 	__u32 state; /* TCP state; 0 for the rest, which had no room for a row of its own */
 	__u8 role; /* enum abi_role */
 	__u8 keeper; /* enum abi_keeper */
 	__u8 pad[2];
 };
-ABI_SIZE(struct socket_total, 200);
+ABI_SIZE(struct socket_total, 216);
 
 /* A socket that does not keep up with what arrives: one of UDP that refused datagrams while we
  * watched, or one of TCP whose buffer was more than half full when a run began or ended. Made in

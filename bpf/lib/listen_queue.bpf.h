@@ -47,6 +47,7 @@ static __always_inline bool queues_read(struct listen_value *value, const struct
 	value->depth = BPF_CORE_READ(sk, sk_ack_backlog);
 	value->limit = BPF_CORE_READ(sk, sk_max_ack_backlog);
 	value->syn_depth = BPF_CORE_READ(icsk, icsk_accept_queue.qlen.counter);
+	value->defer_accept = BPF_CORE_READ(icsk, icsk_accept_queue.rskq_defer_accept);
 	value->somaxconn = BPF_CORE_READ(net, core.sysctl_somaxconn);
 	value->max_syn_backlog = BPF_CORE_READ(net, ipv4.sysctl_max_syn_backlog);
 	/* an int before 5.15, a byte since */

@@ -114,6 +114,15 @@ int BPF_PROG(retransmit_skb, const struct sock *sk, const struct sk_buff *skb)
 	return 0;
 }
 
+/* The client's ACK came; a listener with TCP_DEFER_ACCEPT waits for its data, and asks again when
+ * it waited long enough (net/ipv4/inet_connection_sock.c: syn_ack_recalc()). */
+static __always_inline bool is_acked(const struct request_sock *req)
+{
+	struct tcp_request_sock *tr = bpf_skc_to_tcp_request_sock((void *)req);
+
+	return tr && BPF_CORE_READ_BITFIELD(&tr->req, acked);
+}
+
 /* sk is the listener; the connection is still a request, which is laid out like any sock_common. */
 SEC("?tp_btf/tcp_retransmit_synack")
 int BPF_PROG(retransmit_synack, const struct sock *sk, const struct request_sock *req)
@@ -130,6 +139,7 @@ int BPF_PROG(retransmit_synack, const struct sock *sk, const struct request_sock
 	event.tcp_state = TCP_NEW_SYN_RECV;
 	event.segs = 1;
 	event.attempts = BPF_CORE_READ_BITFIELD(req, num_timeout);
+	event.acked_segs = is_acked(req);
 	if (record_matches(ledger, &event.flow, &event.owner))
 		record_put(ledger, &event.head, ABI_RETRANSMIT, sizeof(event));
 	return 0;

@@ -81,7 +81,7 @@ TEST_CASE("a server that does not read is named once, its client waits", "[tcp_l
     CHECK_FALSE(find_finding(verdict, "receiver-limited", blames(still.pid())));
 }
 
-TEST_CASE("a stopped reader is said to be stopped", "[tcp_limits_test]") {
+TEST_CASE("a stopped reader is said to be stopped, and who waits for it", "[tcp_limits_test]") {
     const WiredNs ns;
     const Taker sink(ns.b, "ct-stopped", 65536, 0);
     Culprit culprit = diagnose({"--for", "7s"});
@@ -91,9 +91,12 @@ TEST_CASE("a stopped reader is said to be stopped", "[tcp_limits_test]") {
     ::kill(sink.pid(), SIGSTOP);
     const Json verdict = verdict_of(culprit);
     INFO(verdict.dump(1).substr(0, 9000));
-    const auto found = find_finding(verdict, "zero-window", blames(sink.pid()));
+    const auto found = find_finding(verdict, "app-hang", blames(sink.pid()));
     REQUIRE(found);
     CHECK((*found)["title"].get<std::string>().find("is stopped") != std::string::npos);
+    CHECK((*found)["severity"] == "critical");
+    CHECK(hurts(client.pid())(*found));
+    CHECK_FALSE(find_finding(verdict, "zero-window", blames(sink.pid())));
 }
 
 TEST_CASE("a server that reads slowly what clients push is named", "[tcp_limits_test]") {

@@ -146,4 +146,35 @@ TEST_CASE("another process's quota explains nothing", "[accept_test]") {
     CHECK(loud(windows).at(0).id == "accept-delay");
 }
 
+TEST_CASE("a quota is told once for all of its cgroup", "[accept_test]") {
+    auto windows = course(std::vector<Second>(6, {5, 10, 10}));
+    for (const std::uint32_t tgid : {41u, 42u, 43u})
+        throttle(windows, 9, tgid);
+    const auto findings = all_of(windows);
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].culprit->owner.tgid == 42); // that clients wait for
+    CHECK(findings[0].title.find("2 more of its cgroup") != std::string::npos);
+    CHECK(findings[0].affected.size() == 2);
+}
+
+TEST_CASE("one late answer of a batch job hurts nobody", "[accept_test]") {
+    const auto batch = [](std::uint64_t answers) {
+        auto windows = course(std::vector<Second>(6));
+        throttle(windows, 9);
+        auto flow = make<flow_total>();
+        flow.owner = process("server", 42);
+        flow.role = ABI_ROLE_SERVER;
+        flow.flow = tcp_flow("10.0.0.1", 9100, "10.0.0.2", 0);
+        flow.flows = flow.looks = 1;
+        flow.answers = answers;
+        flow.answer_ns = answers * 300'000'000;
+        flow.answer_max_ns = 300'000'000;
+        flow.answer_slots[19] = answers;
+        windows[2].fold(bytes_of(flow));
+        return loud(windows).size();
+    };
+    CHECK(batch(1) == 0);
+    CHECK(batch(10) == 1);
+}
+
 } // namespace culprit

@@ -123,6 +123,18 @@ TEST_CASE("one lost segment in a thousand is an ordinary path", "[detect_test]")
     CHECK(loud(window).empty());
 }
 
+TEST_CASE("loss of more connections than a window has rows is not lost", "[detect_test]") {
+    Window window = ten_seconds();
+    for (std::uint32_t i = 0; i < 10'000; i++)
+        add_retransmits(window, ABI_RETRANSMIT_FAST, 1, static_cast<std::uint16_t>(20'000 + i));
+    set_counter(window, counter("Tcp.OutSegs"), 600'000);
+    set_counter(window, counter("Tcp.RetransSegs"), 10'000);
+    const auto findings = loud(window);
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].id == "packet-loss");
+    CHECK(findings[0].count == 10'000);
+}
+
 TEST_CASE("loss whose packets were dropped here is told by the drop, and not packet-loss too",
           "[detect_test]") {
     Window window = ten_seconds();

@@ -174,6 +174,10 @@ TEST_CASE("closed windows of either end last from the first look that shows them
     CHECK(total.closed_window == 1);
     CHECK(total.closed_window_ns == 50 * kTickNs);
     CHECK(total.not_sent == 5000);
+    c.receive(1000); // so it was open between two looks
+    total = c.look();
+    CHECK(total.closed_window == 1);
+    CHECK(total.closed_window_ns == 0);
     c.now.snd_wnd = c.now.rcv_wnd = 1000;
     total = c.look();
     CHECK(total.zero_window == 0);

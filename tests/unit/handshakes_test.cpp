@@ -157,6 +157,23 @@ TEST_CASE("a server alone tells of lost answers only where its clients do connec
     CHECK(findings[0].affected.at(0).owner.tgid == 42);
 }
 
+TEST_CASE("a client that connected and says nothing yet has lost nothing", "[handshakes_test]") {
+    Course course(6);
+    for (std::size_t i = 0; i < course.windows.size(); i++) {
+        listens(course.windows[i], kNetns);
+        for (std::uint16_t port = 0; port < 5; port++) {
+            auto again = make<retransmit_event>(course.windows[i].from_ns);
+            again.flow = tcp_flow("10.0.0.2", kPort, "203.0.113.9",
+                                  static_cast<std::uint16_t>(31000 + 100 * i + port));
+            again.owner = process("server", 42);
+            again.type = ABI_RETRANSMIT_SYNACK;
+            again.segs = again.acked_segs = 1;
+            course.windows[i].fold(bytes_of(again));
+        }
+    }
+    CHECK(course.loud().empty());
+}
+
 TEST_CASE("a destination that never answers is connect-timeout", "[handshakes_test]") {
     Course course(6);
     for (std::size_t i = 0; i < course.windows.size(); i++) {

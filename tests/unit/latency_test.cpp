@@ -241,4 +241,97 @@ TEST_CASE("delayed ACKs are no slow path", "[latency_test]") {
     CHECK(run.all().empty());
 }
 
+TEST_CASE("a server that asks another one several times waits for it, too", "[latency_test]") {
+    Run run = served_in(1250 * kMs);
+    const abi_owner database = process("database", 70);
+    run.each([&](auto) {
+        flow_total row = answers_of(server_row(database), 50, 240 * kMs);
+        row.flow.local_port = 5432;
+        row.flow.netns = 4026532103;
+        return row;
+    });
+    run.each([&](auto) {
+        flow_total row = answers_of(client_row(kApi), 50, 241 * kMs);
+        row.flow.remote_port = 5432;
+        row.flow.netns = kServerNetns;
+        return row;
+    });
+    const auto findings = run.loud();
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].culprit->owner.tgid == 70);
+}
+
+TEST_CASE("workers of one name are one slow service, of who listens for them", "[latency_test]") {
+    Run run;
+    for (std::uint32_t worker = 0; worker < 12; worker++)
+        run.put(worker % 10,
+                answers_of(server_row(process("gunicorn", 500 + worker)), 1, 700 * kMs));
+    auto listener = make<listen_total>();
+    listener.flow = tcp_flow(kServerHost, kServicePort, "0.0.0.0", 0, kServerNetns);
+    listener.owner = process("gunicorn", 499);
+    listener.since_ns = 5;
+    listener.sockets = 1;
+    listener.looks = 50;
+    listener.limit = 128;
+    run.put(9, listener);
+    const auto findings = run.loud();
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].id == "app-latency");
+    CHECK(findings[0].culprit->owner.tgid == 499);
+}
+
+TEST_CASE("who waits for what others bring is no slow client", "[latency_test]") {
+    const auto broker = [](std::uint64_t pushes) {
+        Run run;
+        run.each([&](auto) { return answers_of(server_row(kApi), 2, 480 * kMs); });
+        run.each([&](auto) {
+            flow_total row = answers_of(server_row(kApi), pushes, kMs / 2);
+            row.flow.remote[3] = 9; // another host
+            return row;
+        });
+        return run.loud();
+    };
+    CHECK(broker(2).empty());
+    CHECK(broker(1).size() == 1); // health checks, fewer than those that wait
+}
+
+TEST_CASE("answers that come after exactly a second may be timeouts", "[latency_test]") {
+    CHECK(served_in(1000 * kMs).loud().at(0).severity == Severity::kWarning);
+    CHECK(served_in(1270 * kMs).loud().at(0).severity == Severity::kCritical);
+}
+
+TEST_CASE("a lone sender's queue on the way is its own, loss or not", "[latency_test]") {
+    Run run;
+    run.each([](auto) { return uploading(500'000, 20'000); });
+    CHECK(run.loud().empty());
+    CHECK(run.of("network-latency").size() == 1);
+    run.each([](auto) { return handshake(500 * kMs); });
+    CHECK(run.loud().size() == 1); // others wait
+}
+
+TEST_CASE("a listener that waits for the first data measures no path", "[latency_test]") {
+    const auto young = [](std::uint32_t defer_accept) {
+        Run run;
+        run.each([](auto) { return handshake(kMs / 10); });
+        run.each([](auto) {
+            flow_total row = server_row(kApi);
+            set_rtt(row, 1'020'000, 1'020'000);
+            return row;
+        });
+        auto listener = make<listen_total>();
+        listener.flow = tcp_flow(kServerHost, kServicePort, "0.0.0.0", 0, kServerNetns);
+        listener.since_ns = 5;
+        listener.sockets = 1;
+        listener.looks = 50;
+        listener.limit = 128;
+        listener.established = 10;
+        listener.defer_accept = defer_accept;
+        run.put(9, listener);
+        run.put(0, client_row(kFront)); // joined
+        return run.of("network-latency").size();
+    };
+    CHECK(young(1) == 0);
+    CHECK(young(0) == 1);
+}
+
 } // namespace culprit

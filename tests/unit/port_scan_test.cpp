@@ -100,4 +100,25 @@ TEST_CASE("a remote source on many closed ports is information, late answers to 
     }
 }
 
+TEST_CASE("a host with many services that is down is no scan", "[port_scan_test]") {
+    Window silent = window_at(1);
+    for (std::uint16_t port = 1; port <= 30; port++)
+        refuse(silent, port, 7, ETIMEDOUT);
+    CHECK(scans({silent}).empty());
+    auto findings = detect_all({silent, std::span(&silent, 1)});
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].id == "connect-timeout");
+    CHECK(findings[0].where.remote == "10.0.0.2");
+    CHECK(findings[0].title.find("30 ports") != std::string::npos);
+    Window closed = window_at(1);
+    for (int again = 0; again < 4; again++)
+        for (std::uint16_t port = 1; port <= 30; port++)
+            refuse(closed, port);
+    CHECK(scans({closed}).empty());
+    findings = detect_all({closed, std::span(&closed, 1)});
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].id == "conn-refused");
+    CHECK(findings[0].count == 120);
+}
+
 } // namespace culprit

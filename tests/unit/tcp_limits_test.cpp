@@ -104,14 +104,19 @@ TEST_CASE("a process that does not read is named once, with who waits for it",
     CHECK(findings[0].title.find("does not read") != std::string::npos);
 }
 
-TEST_CASE("a stopped reader is said to be stopped", "[tcp_limits_test]") {
+TEST_CASE("a stopped reader hangs, and its closed window is what comes of it",
+          "[tcp_limits_test]") {
     Run run;
     run.each([](auto second) { return closed_reader(second); });
+    run.each([](auto second) { return waiting_sender(second); });
     run.put(9, stopped(server_row()));
-    const auto findings = run.of("zero-window");
+    const auto findings = run.loud();
     REQUIRE(findings.size() == 1);
+    CHECK(findings[0].id == "app-hang");
     CHECK(findings[0].title.find("is stopped") != std::string::npos);
     CHECK(findings[0].severity == Severity::kCritical);
+    CHECK(findings[0].affected.at(0).owner.tgid == 60);
+    CHECK(findings[0].evidence.back().text.find("window closed") != std::string::npos);
 }
 
 TEST_CASE("a reader elsewhere is named by its address, and nobody here is blamed",
@@ -268,6 +273,121 @@ TEST_CASE("a small window of congestion is no small buffer", "[tcp_limits_test]"
         return row;
     });
     CHECK(run.all().empty());
+}
+
+TEST_CASE("one of many connections that stands still is seen", "[tcp_limits_test]") {
+    Run run;
+    run.each([](auto second) {
+        flow_total row = closed_reader(second);
+        row.flows = 100;
+        row.bytes_received = 1'000'000; // the others'
+        return row;
+    });
+    CHECK(run.of("zero-window").at(0).severity == Severity::kCritical);
+}
+
+TEST_CASE("who passes on what the next one does not take is not told of", "[tcp_limits_test]") {
+    Run run;
+    const abi_owner proxy = process("proxy", 80), backend = process("backend", 81);
+    const auto of_proxy = [&](flow_total row) {
+        row.owner = proxy;
+        row.flow.netns = kServerNetns;
+        return row;
+    };
+    const auto beyond = [](flow_total row) {
+        row.flow.local_port = row.flow.local_port ? std::uint16_t{7000} : std::uint16_t{0};
+        row.flow.remote_port = row.flow.remote_port ? std::uint16_t{7000} : std::uint16_t{0};
+        return row;
+    };
+    run.each([&](auto second) {
+        flow_total row = of_proxy(closed_reader(second));
+        row.closed_window *= 2; // of more connections
+        return row;
+    });
+    run.each([](auto second) { return waiting_sender(second); });
+    run.each([&](auto second) { return of_proxy(beyond(waiting_sender(second))); });
+    run.each([&](auto second) {
+        flow_total row = beyond(closed_reader(second));
+        row.owner = backend;
+        return row;
+    });
+    const auto findings = run.loud();
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].culprit->owner.tgid == 81);
+    CHECK(findings[0].affected.at(0).owner.tgid == 80);
+}
+
+TEST_CASE("a client that reads again and again in large pieces is healthy", "[tcp_limits_test]") {
+    const auto client = [](std::uint64_t seconds) {
+        flow_total row = closed_reader(seconds);
+        const flow_total end = client_row(process("player", 70));
+        row.flow = end.flow;
+        row.owner = end.owner;
+        row.role = end.role;
+        return row;
+    };
+    Run player;
+    player.each([&](auto second) { return client(second % 4); });
+    CHECK(player.loud().empty());
+    CHECK(player.of("zero-window").size() == 1);
+    Run hung;
+    hung.each([&](auto second) { return client(second); });
+    CHECK(hung.loud().at(0).id == "zero-window");
+}
+
+TEST_CASE("a backup that is written to a disk hurts nobody", "[tcp_limits_test]") {
+    const auto fast = [](std::uint64_t answers) {
+        Run run;
+        run.each([&](auto) {
+            flow_total row = slow_reader(server_row(), 1'500'000);
+            row.unread = kLooks * 4'000'000;
+            row.rcv_wnd = kLooks * 100'000;
+            row.answers = answers;
+            return row;
+        });
+        run.each([](auto) {
+            flow_total row = pushed_back(client_row());
+            row.not_sent = kLooks * 2'000'000;
+            return row;
+        });
+        return run.of("receiver-limited").at(0).severity;
+    };
+    CHECK(fast(0) == Severity::kInfo);
+    CHECK(fast(10) == Severity::kWarning); // somebody waits for them
+}
+
+TEST_CASE("a buffer set to no less than the kernel would give is no mistake", "[tcp_limits_test]") {
+    Run run = small_window(1);
+    run.at(9).counters[kServerNetns].gauges.set(gauge("tcp_rmem.max"), 30'000);
+    CHECK(run.loud().empty());
+    CHECK(run.of("bdp-limited").size() == 1);
+    Run sender;
+    sender.each([](auto) { return full_sndbuf(1); });
+    sender.at(9).counters[kClientNetns].gauges.set(gauge("tcp_wmem.max"), 131'072);
+    CHECK(sender.loud().empty());
+    CHECK(sender.of("sndbuf-limited").size() == 1);
+}
+
+TEST_CASE("less is usual on a host with little memory", "[tcp_limits_test]") {
+    Run run = small_window(0);
+    run.at(9).counters[kServerNetns].gauges.set(gauge("tcp_rmem.max"), 36'000);
+    run.at(9).counters[kServerNetns].gauges.set(gauge("tcp_mem.high"), 110);
+    CHECK(run.loud().empty());
+}
+
+TEST_CASE("a small window is told to who sends to a server, not to who serves a client",
+          "[tcp_limits_test]") {
+    for (const bool serves : {false, true}) {
+        Run run;
+        run.each([&](auto) {
+            flow_total row = serves ? server_row() : client_row();
+            set_window_limited(row, 18'000);
+            set_rtt(row, 40'000, 40'000);
+            return row;
+        });
+        REQUIRE(run.of("bdp-limited").size() == 1);
+        CHECK(run.loud().empty() == serves);
+    }
 }
 
 } // namespace culprit

@@ -158,4 +158,26 @@ TEST_CASE("both ends of a dead path are one finding", "[tcp_path_test]") {
     CHECK(run.of("peer-dead").size() == 1);
 }
 
+TEST_CASE("a client of the Internet that goes away is normal life", "[tcp_path_test]") {
+    const auto gone = [](const char* client, int connections) {
+        Run run;
+        for (std::uint16_t i = 0; i < connections; i++) {
+            auto again = timeout(5, 3 * kSecondNs);
+            again.flow = tcp_flow(kServerHost, kServicePort, client,
+                                  static_cast<std::uint16_t>(40000 + i), kServerNetns);
+            again.owner = process("archiver", 50);
+            run.put(8, again);
+        }
+        flow_total row = server_row();
+        row.flow = tcp_flow(kServerHost, kServicePort, client, 0, kServerNetns);
+        row.silent = 1;
+        row.sending = kLooks;
+        run.put(9, row);
+        return run.of("peer-dead").at(0).severity;
+    };
+    CHECK(gone("8.8.4.4", 1) == Severity::kInfo);
+    CHECK(gone("8.8.4.4", 4) == Severity::kCritical);
+    CHECK(gone(kClientHost, 1) == Severity::kCritical);
+}
+
 } // namespace culprit

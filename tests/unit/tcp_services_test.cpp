@@ -142,3 +142,15 @@ TEST_CASE("the worst service comes first, and both outputs name it", "[tcp_servi
     CHECK(json[0]["pid"] == 100);
     CHECK(json[1]["peers"][0]["address"] == "192.0.2.8");
 }
+
+TEST_CASE("ports taken out of TIME_WAIT are told with who connects", "[tcp_services_test]") {
+    Facts facts;
+    facts.total.fold(bytes_of(served("192.0.2.7")));
+    facts.total.fold(bytes_of(attempt(ABI_RESULT_OK, kSecondNs / 1000)));
+    facts.total.counters[kNetns].growth[counter("TcpExt.TWRecycled")] = 12;
+    for (const TcpService& service : tcp_services(facts)) {
+        const Figure* reused = figure(service.figures, "time_wait_reused");
+        CHECK((reused != nullptr) == (service.role == ABI_ROLE_CLIENT));
+        CHECK((!reused || reused->value == 12));
+    }
+}

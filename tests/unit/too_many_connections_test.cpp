@@ -27,17 +27,9 @@ Window holding(std::uint64_t sockets, std::uint64_t files, std::uint64_t limit) 
     total.keeper = ABI_KEEPER_PROCESS;
     total.sockets = total.at_begin = total.at_end = sockets;
     total.memory_bytes = 1 << 20;
+    total.open_files = files;
+    total.files_limit = limit;
     window.fold(bytes_of(total));
-    auto listener = make<listen_total>();
-    listener.flow = total.flow;
-    listener.owner = total.owner;
-    listener.since_ns = 5;
-    listener.sockets = 1;
-    listener.looks = 50;
-    listener.limit = 128;
-    listener.open_files = files;
-    listener.files_limit = limit;
-    window.fold(bytes_of(listener));
     return window;
 }
 
@@ -80,6 +72,24 @@ TEST_CASE("TCP's memory near its end names who holds most", "[too_many_connectio
     CHECK(findings[0].culprit->owner.tgid == 42);
     window.counters[kNetns].gauges.set(gauge("TCP.mem"), 5000);
     CHECK(found(window).empty());
+}
+
+TEST_CASE("files of the host that are no sockets are nobody's here",
+          "[too_many_connections_test]") {
+    Window window = holding(500, 510, 1 << 20);
+    window.counters[kNetns].gauges.set(gauge("file-nr"), 950'000);
+    window.counters[kNetns].gauges.set(gauge("file-max"), 1'000'000);
+    const auto findings = found(window);
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].severity == Severity::kWarning);
+    CHECK_FALSE(findings[0].culprit);
+    window = holding(600'000, 600'000, 1 << 20);
+    window.counters[kNetns].gauges.set(gauge("file-nr"), 950'000);
+    window.counters[kNetns].gauges.set(gauge("file-max"), 1'000'000);
+    const auto named = found(window);
+    REQUIRE(named.size() == 2); // more than the guide allows, too
+    CHECK(named[1].severity == Severity::kWarning);
+    CHECK(named[1].culprit->owner.tgid == 42);
 }
 
 } // namespace culprit

@@ -2,6 +2,8 @@
 // The socket iterators see the namespace of the thread that runs them, so each one is visited.
 #include "app/look.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "kernel/task_state.h"
@@ -72,6 +74,41 @@ struct Look {
     }
 };
 
+using Process = std::pair<std::uint32_t, std::uint64_t>; // pid, start
+
+/// Processes by the sockets they have, most first; those with few reach no limit by them.
+std::vector<Process> largest_holders(const std::vector<socket_total>& rows) {
+    constexpr std::uint64_t kSocketsMin = 32;
+    constexpr std::size_t kAskedMax = 64; // the files of others are not counted
+    std::map<Process, std::uint64_t> sockets;
+    for (const socket_total& row : rows)
+        if (row.keeper == ABI_KEEPER_PROCESS && row.owner.tgid)
+            sockets[{row.owner.tgid, row.owner.start_ns}] += row.at_end;
+    std::vector<std::pair<std::uint64_t, Process>> order;
+    for (const auto& [process, count] : sockets)
+        if (count >= kSocketsMin)
+            order.emplace_back(count, process);
+    std::ranges::sort(order, std::greater{});
+    std::vector<Process> largest;
+    for (const auto& [count, process] : order)
+        if (largest.size() < kAskedMax)
+            largest.push_back(process);
+    return largest;
+}
+
+void add_files(std::vector<socket_total>& rows) {
+    for (const auto& [tgid, start_ns] : largest_holders(rows)) {
+        const auto task = read_task_state(tgid, start_ns);
+        if (!task)
+            continue;
+        for (socket_total& row : rows)
+            if (row.owner.tgid == tgid && row.owner.start_ns == start_ns) {
+                row.open_files = task->open_files;
+                row.files_limit = task->files_limit;
+            }
+    }
+}
+
 } // namespace
 
 std::size_t look_at_sockets(Capture& capture, const std::map<std::uint32_t, LookPlace>& places,
@@ -88,7 +125,9 @@ std::size_t look_at_sockets(Capture& capture, const std::map<std::uint32_t, Look
             look.leave_out(inum);
     }
     look.add_receivers();
-    const auto rows = groups.rows();
+    auto rows = groups.rows();
+    if (wanted.last)
+        add_files(rows);
     for (const socket_total& row : rows)
         into.fold(bytes_of(row));
     if (!rows.empty() && !rows.back().state)

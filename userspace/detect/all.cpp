@@ -109,6 +109,7 @@ enum class Same {
     kAddress, // the cause's, as the other end of the symptom, or as its own end anywhere
     kEnd,     // the same with the port
     kCulprit, // the process to blame
+    kGroup,   // the process to blame is, or suffers with, the cause's
     kParties, // a process that both name, to blame or hurt
     kFiller,  // the process that fills a queue at the cause's address suffers from it, too
 };
@@ -160,9 +161,9 @@ constexpr Explained kExplained[] = {
     {"packet-loss", "network-latency", Same::kFiller},
     {"receiver-limited", "rcvbuf-prune", Same::kCulprit},
     {"zero-window", "app-hang", Same::kCulprit},
-    {"receiver-limited", "cpu-throttled", Same::kCulprit},
+    {"receiver-limited", "cpu-throttled", Same::kGroup},
     {"app-latency", "app-hang", Same::kCulprit},
-    {"app-latency", "cpu-throttled", Same::kCulprit},
+    {"app-latency", "cpu-throttled", Same::kGroup},
     {"app-latency", "accept-delay", Same::kCulprit},
     {"app-latency", "listen-overflow", Same::kCulprit},
     {"app-latency", "zero-window", Same::kCulprit},
@@ -175,9 +176,9 @@ constexpr Explained kExplained[] = {
     {"synack-loss", "nic-errors", Same::kPath},
     {"too-many-connections", "fd-exhaustion", Same::kCulprit},
     // who has to act is who set the quota
-    {"listen-overflow", "cpu-throttled", Same::kCulprit},
-    {"accept-delay", "cpu-throttled", Same::kCulprit},
-    {"app-hang", "cpu-throttled", Same::kCulprit},
+    {"listen-overflow", "cpu-throttled", Same::kGroup},
+    {"accept-delay", "cpu-throttled", Same::kGroup},
+    {"app-hang", "cpu-throttled", Same::kGroup},
 };
 
 /// "10.0.0.1:80" and "[::1]:80" without the port.
@@ -257,6 +258,8 @@ bool have_in_common(Same same, const Finding& cause, const Finding& symptom, con
     case Same::kCulprit:
         return cause.culprit && symptom.culprit && cause.culprit->owner.tgid &&
                same_process(cause.culprit->owner, symptom.culprit->owner);
+    case Same::kGroup:
+        return symptom.culprit && is_named(cause, symptom.culprit->owner);
     case Same::kParties:
         return share_party(cause, symptom);
     case Same::kFiller:
@@ -301,7 +304,31 @@ bool excuses(const Finding& cause, const Finding& symptom) {
            });
 }
 
+/// What a process is to blame for hurts as much, and the same ones, as what comes of it.
+void take_over(Finding& cause, const Finding& symptom) {
+    cause.severity = std::max(cause.severity, symptom.severity);
+    for (const Party& party : symptom.affected)
+        add_party(cause.affected, party);
+    if (!symptom.evidence.empty())
+        cause.evidence.push_back(symptom.evidence.front());
+}
+
+bool is_blame(Same same) {
+    return same == Same::kCulprit || same == Same::kGroup;
+}
+
+void join_blame(std::vector<Finding>& all, const Links& links) {
+    for (Finding& cause : all)
+        for (const Finding& symptom : all)
+            for (const Explained& pair : kExplained)
+                if (is_blame(pair.same) && pair.cause == cause.id && pair.symptom == symptom.id &&
+                    cause.severity >= Severity::kWarning &&
+                    have_in_common(pair.same, cause, symptom, links))
+                    take_over(cause, symptom);
+}
+
 void leave_out_explained(std::vector<Finding>& all, const Links& links) {
+    join_blame(all, links);
     const std::vector<Finding> causes = all;
     std::erase_if(all, [&](const Finding& symptom) {
         return std::ranges::any_of(causes, [&](const Finding& cause) {

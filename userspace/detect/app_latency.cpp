@@ -7,31 +7,57 @@
 // then the one to name; a process that is stopped, throttled or accepts late (other findings).
 //
 // Long polling, chats and consumers of queues answer when something happens. That shows by times of
-// many seconds or by times of all lengths, and is worth knowing only. A minority of late answers on
-// a quick service says nothing: the median decides.
+// many seconds, by times of all lengths, or by other clients (the producers) that are answered at
+// once at least as often, and is worth knowing only. A minority of late answers on a quick service
+// says nothing: the median decides. Processes of one name that serve one port (workers, a child for
+// each connection) are one service.
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
 #include "abi/connection.h"
+#include "detect/listeners.h"
 #include "detect/tcp_flows.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
+#include "util/text.h"
 
 namespace culprit {
 
 namespace {
 
-/// One service of one process, as its own end sees it, or as one client of a service elsewhere.
+/// Answers to one client.
+struct Client {
+    std::uint64_t answers = 0;
+    __u64 slots[FLOW_SLOTS] = {};
+
+    void add(const flow_total& sum);
+    double quantile_ns(double share) const { return answer_quantile_ns(slots, share); }
+};
+
+void Client::add(const flow_total& sum) {
+    answers += sum.answers;
+    for (std::size_t i = 0; i < FLOW_SLOTS; i++)
+        slots[i] += sum.answer_slots[i];
+}
+
+/// One service of processes of one name, as its own end sees it, or as one client of a service
+/// elsewhere.
 struct Service {
-    Party party;      // whose measurement it is
+    Party party;      // to blame, or whose measurement it is
     bool here = true; // the server is of this host
-    std::string place, remote;
+    std::string place;
+    std::map<ProcessKey, std::pair<std::uint64_t, Party>> processes; // with their answers
+    std::map<ProcessKey, std::uint64_t> asked_ns; // its answers' time, by who waited for them
+    std::map<std::string, Client> by_client;      // process, or address
     std::uint64_t answers = 0, answer_ns = 0, max_ns = 0, waiting = 0, waiting_max_ns = 0;
     __u64 slots[FLOW_SLOTS] = {};
     std::uint64_t rtt_looks = 0, srtt_us = 0, first_ns = 0;
-    std::vector<Party> clients;
+    std::vector<Party> clients;  // some of them
     Service* upstream = nullptr; // that it waits for itself
     bool needed = false;         // a server of this host waits for it
 
@@ -42,6 +68,10 @@ struct Service {
     double median_ns() const;
     bool is_slow() const;
     bool waits_for_events() const;
+    /// Others are answered at once, at least as often as the slow ones.
+    bool has_producers() const;
+    /// Each answer takes as long as the others, a round time: as likely a timeout as work.
+    bool is_timed() const;
 };
 
 double Service::median_ns() const {
@@ -60,7 +90,26 @@ bool Service::waits_for_events() const {
     using namespace threshold;
     const bool spread =
         median_ns() >= kAnswerHurtNs && quantile_ns(0.9) >= kAnswerSpread * quantile_ns(0.1);
-    return spread || median_ns() >= kAnswerEventNs;
+    return spread || median_ns() >= kAnswerEventNs || has_producers();
+}
+
+bool Service::has_producers() const {
+    using namespace threshold;
+    std::uint64_t quick = 0, slow = 0;
+    for (const auto& [name, client] : by_client) {
+        if (client.answers >= kAnswersMin && client.quantile_ns(0.9) < kAnswerQuickNs)
+            quick += client.answers;
+        else if (client.answers && client.quantile_ns(0.1) >= kAnswerQuickNs)
+            slow += client.answers;
+    }
+    return slow && quick >= slow;
+}
+
+bool Service::is_timed() const {
+    constexpr double kRound = 500e6, kExact = 0.02;
+    const double whole = std::round(mean_ns() / kRound) * kRound;
+    return double(max_ns) <= (1 + kExact) * mean_ns() &&
+           std::abs(mean_ns() - whole) <= kExact * whole;
 }
 
 std::size_t slot_of(std::uint64_t ns) {
@@ -68,7 +117,23 @@ std::size_t slot_of(std::uint64_t ns) {
                                  FLOW_SLOTS - 1);
 }
 
-using Services = std::map<std::tuple<PartyKey, bool, std::string>, Service>;
+/// Of this host: namespace, place and name. Of elsewhere: the client and the place.
+using Services = std::map<std::tuple<PartyKey, std::string, std::string>, Service>;
+
+Service& service_at(Services& services, const Party& party, bool here, const std::string& place) {
+    const PartyKey who = here ? PartyKey{party.netns, 0, 0} : party_key(party);
+    const std::string name = here ? std::string(until_nul(party.owner.comm)) : "";
+    Service& service = services[{who, place, name}];
+    service.here = here;
+    service.place = place;
+    return service;
+}
+
+void count(Service& service, const Party& party, std::uint64_t answers) {
+    auto& known = service.processes[{party.owner.tgid, party.owner.start_ns}];
+    known.first += answers;
+    known.second = party;
+}
 
 /// The last answer of connections that ended, most of them too short to be looked at in between.
 void add_ended(Services& services, const Window& total) {
@@ -79,9 +144,8 @@ void add_ended(Services& services, const Window& total) {
         end.local_port = closed.service_port;
         const Party party{closed.owner, closed.flow.netns};
         const std::string place = endpoint(end, true);
-        Service& service = services[{party_key(party), true, place}];
-        service.party = party;
-        service.place = place;
+        Service& service = service_at(services, party, true, place);
+        count(service, party, closed.answers);
         service.answers += closed.answers;
         service.answer_ns += closed.answer_ns;
         service.max_ns = std::max<std::uint64_t>(service.max_ns, closed.answer_ns / closed.answers);
@@ -94,9 +158,7 @@ void add_ended(Services& services, const Window& total) {
 }
 
 void add(Service& service, const FlowFacts& flow, const TcpFlows& flows) {
-    service.party = flow.party();
-    service.here = flow.serves();
-    service.place = flow.service();
+    count(service, flow.party(), flow.sum.answers);
     service.answers += flow.sum.answers;
     service.answer_ns += flow.sum.answer_ns;
     service.max_ns = std::max<std::uint64_t>(service.max_ns, flow.sum.answer_max_ns);
@@ -110,6 +172,37 @@ void add(Service& service, const FlowFacts& flow, const TcpFlows& flows) {
     service.first_ns = service.first_ns ? std::min(service.first_ns, flow.first_ns) : flow.first_ns;
     for (const Party& client : flows.parties_beyond(flow))
         add_party(service.clients, client);
+    if (flow.others.empty())
+        service.by_client[flow.peer()].add(flow.sum);
+}
+
+/// What a client of this host met. It may be the client of a service of this host, too.
+void add_client(Services& services, const FlowFacts& client, const TcpFlows& flows) {
+    const abi_owner& owner = client.sum.owner;
+    std::set<Service*> asked;
+    for (const FlowFacts* server : flows.others(client))
+        asked.insert(&service_at(services, server->party(), true, server->service()));
+    if (asked.empty())
+        asked.insert(&service_at(services, client.party(), false, client.service()));
+    for (Service* service : asked) {
+        service->asked_ns[{owner.tgid, owner.start_ns}] += client.sum.answer_ns;
+        if (service->here)
+            service->by_client[fmt::format("{} {}", owner.tgid, owner.start_ns)].add(client.sum);
+    }
+}
+
+/// The one process, or who listens for all of them, or who answers most.
+void name_culprit(Service& service, const Listeners& listeners) {
+    const auto most = std::ranges::max_element(
+        service.processes, {}, [](const auto& process) { return process.second.first; });
+    service.party = most->second.second;
+    if (service.processes.size() == 1)
+        return;
+    for (const ListenerFacts& one : listeners.all())
+        if (one.sum.flow.netns == service.party.netns && one.sum.owner.tgid &&
+            until_nul(one.sum.owner.comm) == until_nul(service.party.owner.comm) &&
+            service.place.ends_with(fmt::format(":{}", one.sum.flow.local_port)))
+            service.party = {one.sum.owner, one.sum.flow.netns};
 }
 
 /// Of this host: their own view. Of elsewhere: each client's.
@@ -117,21 +210,40 @@ Services collect(const TcpFlows& flows, const Window& total) {
     Services services;
     for (const FlowFacts& flow : flows.all())
         if (flow.serves() || flow.others.empty())
-            add(services[{party_key(flow.party()), flow.serves(), flow.service()}], flow, flows);
+            add(service_at(services, flow.party(), flow.serves(), flow.service()), flow, flows);
     add_ended(services, total);
+    for (const FlowFacts& flow : flows.all())
+        if (!flow.serves())
+            add_client(services, flow, flows);
+    const Listeners listeners(total);
+    for (auto& [key, service] : services)
+        name_culprit(service, listeners);
     return services;
 }
 
-bool asks(const Party& server, const Service& other) {
-    const auto same = [&](const Party& client) { return same_process(client.owner, server.owner); };
-    return other.here ? std::ranges::any_of(other.clients, same) : same(other.party);
+/// Time that the processes of one service waited for the other, all their calls together.
+std::optional<std::uint64_t> waited_for(const Service& other, const Service& service) {
+    std::optional<std::uint64_t> sum;
+    for (const auto& [process, ns] : other.asked_ns)
+        if (service.processes.contains(process))
+            sum = sum.value_or(0) + ns;
+    return sum;
 }
 
-/// That service explains the time of the first one. Its own process may be a client of it, too.
+bool share_process(const Service& a, const Service& b) {
+    return std::ranges::any_of(
+        a.processes, [&](const auto& process) { return b.processes.contains(process.first); });
+}
+
+/// That service explains the time of the first one, by one call or by all of them. Its own process
+/// may be a client of it, too.
 bool explains(const Service& other, const Service& service) {
-    return other.is_slow() && asks(service.party, other) && other.upstream != &service &&
-           !(other.here && same_process(other.party.owner, service.party.owner)) &&
-           other.median_ns() >= threshold::kAnswerUpstream * service.median_ns();
+    const auto waited = waited_for(other, service);
+    if (!other.is_slow() || !waited || other.upstream == &service ||
+        (other.here && share_process(other, service)))
+        return false;
+    return other.median_ns() >= threshold::kAnswerUpstream * service.median_ns() ||
+           double(*waited) >= threshold::kAnswerUpstream * double(service.answer_ns);
 }
 
 /// Whom does each slow service wait for?
@@ -159,7 +271,8 @@ Severity severity_of(const Service& service) {
         return service.needed || service.median_ns() - service.rtt_ns() >= kAnswerFarNs
                    ? Severity::kWarning
                    : Severity::kInfo;
-    return service.median_ns() >= kAnswerHurtNs ? Severity::kCritical : Severity::kWarning;
+    return service.median_ns() >= kAnswerHurtNs && !service.is_timed() ? Severity::kCritical
+                                                                       : Severity::kWarning;
 }
 
 void add_evidence(Finding& finding, const Service& service) {
@@ -175,6 +288,10 @@ void add_evidence(Finding& finding, const Service& service) {
         finding.evidence.push_back(
             {fmt::format("the network is not it: a round trip takes {}", span(service.rtt_ns())),
              service.rtt_ns() / 1e6, "ms", "tcp_sock.srtt_us"});
+    if (service.processes.size() > 1)
+        finding.evidence.push_back(
+            {fmt::format("{} processes of that name answer there", service.processes.size()),
+             double(service.processes.size()), "processes", "inet_sock_set_state"});
     if (service.waiting)
         finding.evidence.push_back(
             {fmt::format("questions without an answer so far were seen {} times, the oldest {} old",
@@ -225,7 +342,7 @@ Finding describe(const Service& service, const Window& total) {
 } // namespace
 
 std::vector<Finding> detect_app_latency(const Facts& facts) {
-    const TcpFlows flows(facts.total);
+    const TcpFlows& flows = facts.flows();
     Services services = collect(flows, facts.total);
     find_upstreams(services);
     std::vector<Finding> findings;

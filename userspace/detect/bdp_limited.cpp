@@ -75,19 +75,24 @@ std::string cause_of(const SmallWindow& window, const Names& names) {
     return "the peer offers no larger window";
 }
 
-Severity severity_of(const SmallWindow& window) {
+/// A buffer that is set to no less than the kernel would give is no mistake, and what a client
+/// elsewhere offers is its own affair.
+bool is_too_small(const SmallWindow& window, const Window& total) {
     constexpr double kUnscaled = 65535; // RFC 7323: without the option a window is no larger
+    constexpr double kAlmost = 0.9;     // rounded, and estimated from memory
+    const double usual = default_buffer(total, threshold::kTcpRmemDefault);
     switch (window.setting) {
     case Setting::kLocked:
-        return Severity::kWarning;
+        return window.reader->at_looks(window.reader->sum.rcvbuf) <
+               (window.rmem_max ? double(window.rmem_max) : usual);
     case Setting::kSysctl:
-        return window.rmem_max < threshold::kTcpRmemDefault ? Severity::kWarning : Severity::kInfo;
+        return double(window.rmem_max) < kAlmost * usual;
     case Setting::kUnknown:
-        return window.bytes <= kUnscaled ? Severity::kWarning : Severity::kInfo;
+        return window.bytes <= kUnscaled && !window.sender->serves();
     case Setting::kGrowing:
         break;
     }
-    return Severity::kInfo;
+    return false;
 }
 
 void advise(Finding& finding, const SmallWindow& window, const Names& names) {
@@ -114,7 +119,7 @@ Finding describe(const SmallWindow& window, const Window& total) {
     const FlowFacts& sender = *window.sender;
     const FlowFacts& seen = window.reader ? *window.reader : sender;
     Finding finding{.id = "bdp-limited"};
-    finding.severity = severity_of(window);
+    finding.severity = is_too_small(window, total) ? Severity::kWarning : Severity::kInfo;
     finding.confidence = window.reader ? 0.9 : 0.7;
     if (window.setting == Setting::kLocked)
         finding.culprit = window.reader->party();
@@ -154,7 +159,7 @@ Finding describe(const SmallWindow& window, const Window& total) {
 } // namespace
 
 std::vector<Finding> detect_bdp_limited(const Facts& facts) {
-    const TcpFlows flows(facts.total);
+    const TcpFlows& flows = facts.flows();
     std::vector<Finding> findings;
     for (const FlowFacts& sender : flows.all()) {
         if (!waits_for_window(sender))

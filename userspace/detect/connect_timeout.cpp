@@ -15,6 +15,7 @@
 #include "detect/flows.h"
 #include "detect/handshakes.h"
 #include "detect/listeners.h"
+#include "detect/scans.h"
 #include "detect/thresholds.h"
 #include "detect/unreachable.h"
 #include "model/format.h"
@@ -27,6 +28,12 @@ struct Attempts {
     Party party;
     abi_flow flow{};
     std::uint64_t ok = 0, timed_out = 0, given_up = 0, syn_repeats = 0, waiting = 0, first_ns = 0;
+    std::size_t ports = 1; // that are summed up here
+
+    std::string to() const {
+        return ports == 1 ? destination(flow)
+                          : fmt::format("{} on {} ports", address(flow, false), ports);
+    }
 };
 
 using Key = std::tuple<std::uint32_t, std::uint32_t, std::uint64_t, std::string>;
@@ -68,6 +75,38 @@ std::map<Key, Attempts> collect(const Window& total) {
     return found;
 }
 
+void add(Attempts& into, const Attempts& other) {
+    into.timed_out += other.timed_out;
+    into.given_up += other.given_up;
+    into.syn_repeats += other.syn_repeats;
+    into.waiting += other.waiting;
+    into.ports++;
+    if (other.first_ns)
+        earlier(into.first_ns, other.first_ns);
+}
+
+/// Of a host that is down each of many services may be tried once only.
+std::vector<Attempts> by_host(const std::map<Key, Attempts>& found, const Scans& scans) {
+    std::map<Key, std::vector<const Attempts*>> hosts; // the key's place is an address
+    for (const auto& [key, a] : found)
+        if (!scans.explains(a.flow, a.party.owner)) {
+            Key host = key;
+            std::get<3>(host) = address(a.flow, false);
+            hosts[host].push_back(&a);
+        }
+    std::vector<Attempts> all;
+    for (const auto& [key, ports] : hosts) {
+        const bool down = ports.size() >= threshold::kDownPorts &&
+                          std::ranges::none_of(ports, [](const Attempts* a) { return a->ok; });
+        for (const Attempts* one : ports)
+            if (down && one != ports.front())
+                add(all.back(), *one);
+            else
+                all.push_back(*one);
+    }
+    return all;
+}
+
 bool is_fault(const Attempts& a) {
     // given up at once, no SYN repeated: the process changed its mind
     const std::uint64_t failed = a.timed_out + std::min(a.given_up, a.waiting);
@@ -82,15 +121,15 @@ bool is_fault(const Attempts& a) {
 }
 
 Finding describe(const Attempts& a, const Window& total) {
-    const std::string to = destination(a.flow);
     Finding finding{.id = "connect-timeout",
                     .severity = a.ok ? Severity::kWarning : Severity::kCritical};
     finding.confidence = a.ok ? 0.8 : 0.9;
     finding.title =
         fmt::format("{} gets {} answer when it connects to {}",
-                    owner_name(a.party.owner, total.names), a.ok ? "late or no" : "no", to);
+                    owner_name(a.party.owner, total.names), a.ok ? "late or no" : "no", a.to());
     add_party(finding.affected, a.party); // it suffers; who drops its packets is not known here
-    finding.where = {.remote = to, .netns = a.party.netns};
+    finding.where = {.remote = a.ports == 1 ? a.to() : address(a.flow, false),
+                     .netns = a.party.netns};
     finding.first_ns = a.first_ns;
     finding.count = std::max(a.timed_out + a.given_up, a.waiting);
     finding.rate_per_s = per_second(total, double(finding.count));
@@ -105,7 +144,9 @@ Finding describe(const Attempts& a, const Window& total) {
         {"the destination is down, filtered, or its answers are lost on the way",
          fmt::format("mtr -rwzc 20 {}", address(a.flow, false))});
     finding.verify =
-        fmt::format("diagnose --only connect-timeout --port {} --for 30s", a.flow.remote_port);
+        a.ports == 1
+            ? fmt::format("diagnose --only connect-timeout --port {} --for 30s", a.flow.remote_port)
+            : verify_in_netns(finding);
     return finding;
 }
 
@@ -117,7 +158,7 @@ std::vector<Finding> detect_connect_timeout(const Facts& facts) {
     const Unreachables unreachables(facts.total);
     const HandshakeLosses losses(facts);
     std::vector<Finding> findings;
-    for (const auto& [key, a] : collect(facts.total)) {
+    for (const Attempts& a : by_host(collect(facts.total), Scans(facts.total))) {
         if (!is_fault(a) || losses.has(a.flow) || listeners.at(a.flow, false) ||
             unreachables.explains(a.flow))
             continue;

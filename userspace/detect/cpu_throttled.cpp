@@ -10,9 +10,9 @@
 #include <fmt/format.h>
 
 #include "abi/cgroup.h"
-#include "abi/flow.h"
 #include "abi/socket.h"
 #include "detect/accept_course.h"
+#include "detect/tcp_flows.h"
 #include "detect/thresholds.h"
 #include "kernel/cgroup.h"
 #include "model/format.h"
@@ -29,6 +29,7 @@ struct Throttled {
     std::vector<Evidence> waits; // who waits for it
     bool drops = false;          // its accept queue overflows meanwhile
     std::uint32_t netns = 0;
+    std::vector<Party> fellows; // others of that cgroup
 
     double share() const { return sum.periods ? double(sum.throttled) / double(sum.periods) : 0; }
     bool is_often() const {
@@ -65,24 +66,30 @@ void add_unread(Throttled& one, const Window& total) {
                              double(bytes), "bytes", "iter/tcp, iter/udp"});
 }
 
-void add_answers(Throttled& one, const Window& total) {
+void add_answers(Throttled& one, const TcpFlows& flows) {
     constexpr std::uint64_t kLooks = 3; // a single late answer is one client's, or a long poll
-    std::uint64_t answers = 0, answer_ns = 0, longest = 0, waiting = 0;
-    for (const auto& [row, info] : total.rows<flow_total>(ABI_FLOW_TOTAL)) {
-        if (row.role != ABI_ROLE_SERVER || !same_process(row.owner, one.sum.owner))
+    flow_total sum{};
+    for (const FlowFacts& flow : flows.all()) {
+        if (!flow.serves() || !same_process(flow.sum.owner, one.sum.owner))
             continue;
-        one.netns = row.flow.netns;
-        answers += row.answers;
-        answer_ns += row.answer_ns;
-        waiting += row.waiting;
-        longest = std::max<std::uint64_t>({longest, row.answer_max_ns, row.waiting_max_ns});
+        one.netns = flow.sum.flow.netns;
+        sum.answers += flow.sum.answers;
+        sum.waiting += flow.sum.waiting;
+        sum.waiting_max_ns = std::max(sum.waiting_max_ns, flow.sum.waiting_max_ns);
+        for (std::size_t i = 0; i < FLOW_SLOTS; i++)
+            sum.answer_slots[i] += flow.sum.answer_slots[i];
     }
-    const std::uint64_t mean = answers ? answer_ns / answers : 0;
-    if (mean >= threshold::kThrottledAnswerNs ||
-        (waiting >= kLooks && longest >= 2 * threshold::kThrottledAnswerNs))
-        one.waits.push_back({fmt::format("it answers its clients after {} on average, {} at most",
-                                         duration(mean), duration(longest)),
-                             double(mean) / 1e9, "seconds", "flow_total"});
+    const double late = answer_quantile_ns(sum.answer_slots, 0.9);
+    const bool slow = sum.answers >= threshold::kAnswersMin &&
+                      late >= double(threshold::kThrottledAnswerNs.value);
+    const bool waits =
+        sum.waiting >= kLooks && sum.waiting_max_ns >= 2 * threshold::kThrottledAnswerNs;
+    if (slow || waits)
+        one.waits.push_back(
+            {fmt::format("a tenth of its {} answers comes after {}, and questions wait up to {}",
+                         sum.answers, duration(static_cast<std::uint64_t>(late)),
+                         duration(sum.waiting_max_ns)),
+             late / 1e9, "seconds", "flow_total"});
 }
 
 std::string folder_of(const cgroup_total& sum) {
@@ -121,6 +128,24 @@ Advice advice_for(const cgroup_total& sum) {
     return advice;
 }
 
+/// One finding per cgroup: who is waited for most stands for all.
+std::vector<Throttled> by_cgroup(std::vector<Throttled> processes) {
+    std::ranges::stable_sort(processes, [](const Throttled& a, const Throttled& b) {
+        return a.drops != b.drops ? a.drops : a.waits.size() > b.waits.size();
+    });
+    std::map<std::pair<std::uint64_t, std::string>, std::size_t> places; // in `groups`
+    std::vector<Throttled> groups;
+    for (Throttled& one : processes) {
+        const auto [known, fresh] =
+            places.try_emplace({one.sum.cgroup, folder_of(one.sum)}, groups.size());
+        if (fresh)
+            groups.push_back(std::move(one));
+        else
+            groups[known->second].fellows.push_back({one.sum.owner, one.netns});
+    }
+    return groups;
+}
+
 Severity severity_of(const Throttled& one) {
     if (one.waits.empty())
         return Severity::kInfo;
@@ -133,10 +158,15 @@ Finding describe(const Throttled& one, const Window& total) {
     Finding finding{.id = "cpu-throttled", .layer = Layer::kApplication};
     finding.severity = severity_of(one);
     finding.confidence = one.waits.empty() ? 0.6 : 0.92;
-    finding.title = fmt::format("{} waits for CPU time: its cgroup's quota is used up in {} of the "
-                                "periods",
-                                owner_name(sum.owner, total.names), percent(one.share()));
+    const std::size_t others = one.fellows.size();
+    finding.title =
+        fmt::format("{}{} for CPU time: its cgroup's quota is used up in {} of the periods",
+                    owner_name(sum.owner, total.names),
+                    others ? fmt::format(" and {} more of its cgroup wait", others) : " waits",
+                    percent(one.share()));
     finding.culprit = Party{sum.owner, one.netns};
+    for (const Party& fellow : one.fellows)
+        add_party(finding.affected, fellow);
     finding.where = {.reason = "CPU quota of " + folder_of(sum), .netns = one.netns};
     finding.first_ns = one.info.first_ns;
     finding.count = sum.throttled;
@@ -167,20 +197,24 @@ std::vector<Finding> detect_cpu_throttled(const Facts& facts) {
     const Listeners listeners(facts.total);
     std::map<ProcessKey, Throttled> worst; // of several quotas the one that binds most
     for (const auto& [row, info] : facts.total.rows<cgroup_total>(ABI_CGROUP_TOTAL)) {
-        Throttled one{row, info, {}, false, 0};
+        Throttled one{.sum = row, .info = info};
         Throttled& known = worst[{row.owner.tgid, row.owner.start_ns}];
         if (row.owner.tgid && one.is_often() && one.sum.throttled > known.sum.throttled)
             known = one;
     }
-    std::vector<Finding> findings;
+    const TcpFlows& flows = facts.flows();
+    std::vector<Throttled> processes;
     for (auto& [process, one] : worst) {
         if (!one.sum.owner.tgid)
             continue;
         add_listeners(one, listeners);
         add_unread(one, facts.total);
-        add_answers(one, facts.total);
-        findings.push_back(describe(one, facts.total));
+        add_answers(one, flows);
+        processes.push_back(std::move(one));
     }
+    std::vector<Finding> findings;
+    for (const Throttled& one : by_cgroup(std::move(processes)))
+        findings.push_back(describe(one, facts.total));
     return findings;
 }
 

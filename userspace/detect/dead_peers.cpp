@@ -36,10 +36,18 @@ void add(DeadPeer& dead, const retransmit_event& again, const RowInfo& info) {
     dead.first_ns = dead.first_ns ? std::min(dead.first_ns, info.first_ns) : info.first_ns;
 }
 
+/// An attempt to connect to that address since it was heard last.
+void add_attempt(DeadPeer& dead, const connect_event& attempt, const RowInfo& info) {
+    const bool answered = attempt.result == ABI_RESULT_OK || attempt.error == ECONNREFUSED;
+    const bool silent = attempt.result == ABI_RESULT_ABANDONED || attempt.error == ETIMEDOUT;
+    dead.alive += answered ? 1 : 0;
+    dead.unanswered_syns += silent ? info.count : 0;
+}
+
 /// What the last looks at its process's connections to that peer say.
 struct LastLooks {
     std::uint64_t silent = 0, flows = 0;
-    bool heard = false;
+    bool heard = false, serves = false;
 };
 
 std::map<Key, LastLooks> last_looks(std::span<const Window> windows) {
@@ -52,11 +60,18 @@ std::map<Key, LastLooks> last_looks(std::span<const Window> windows) {
             last.silent = std::max<std::uint64_t>(last.silent, sum.silent);
             last.flows = std::max<std::uint64_t>(last.flows, sum.flows);
             last.heard |= sum.segs_in > 0;
+            last.serves |= sum.role == ABI_ROLE_SERVER;
         }
     return found;
 }
 
 } // namespace
+
+const DeadPeers& Facts::dead_peers() const {
+    if (!known_dead_peers)
+        known_dead_peers = std::make_shared<const DeadPeers>(*this);
+    return *known_dead_peers;
+}
 
 DeadPeers::DeadPeers(const Facts& facts) {
     collect(facts.total);
@@ -82,36 +97,37 @@ void DeadPeers::collect(const Window& total) {
 }
 
 void DeadPeers::look_for_life(const Facts& facts) {
+    using Host = std::pair<std::uint32_t, std::string>; // netns, address
     const std::map<Key, LastLooks> looks = last_looks(facts.windows);
-    const auto attempts = facts.total.rows<connect_event>(ABI_CONNECT);
-    for (DeadPeer& dead : x_all) {
-        for (const auto& [attempt, info] : attempts)
-            if (attempt.flow.netns == dead.party.netns &&
-                address(attempt.flow, false) == dead.peer && info.last_ns > dead.heard_ns) {
-                const bool answered =
-                    attempt.result == ABI_RESULT_OK || attempt.error == ECONNREFUSED;
-                const bool silent =
-                    attempt.result == ABI_RESULT_ABANDONED || attempt.error == ETIMEDOUT;
-                dead.alive += answered ? 1 : 0;
-                dead.unanswered_syns += silent ? info.count : 0;
-            }
-        for (const auto& [key, last] : looks) {
-            if (key.second != dead.peer || std::get<0>(key.first) != dead.party.netns)
-                continue;
-            const bool own = key.first == party_key(dead.party);
-            dead.confirmed |= own && last.silent;
-            dead.others_heard |= last.heard && (!own || last.flows > last.silent);
+    // without looks what the timer says has to do
+    std::erase_if(x_all, [&](const DeadPeer& dead) {
+        const auto own = looks.find({party_key(dead.party), dead.peer});
+        return !looks.empty() && (own == looks.end() || !own->second.silent);
+    });
+    std::map<Host, std::vector<DeadPeer*>> hosts;
+    for (DeadPeer& dead : x_all)
+        hosts[{dead.party.netns, dead.peer}].push_back(&dead);
+    const auto at = [&](const Host& host) {
+        const auto found = hosts.find(host);
+        return found == hosts.end() ? std::vector<DeadPeer*>() : found->second;
+    };
+    for (const auto& [attempt, info] : facts.total.rows<connect_event>(ABI_CONNECT))
+        for (DeadPeer* dead : at({attempt.flow.netns, address(attempt.flow, false)}))
+            if (info.last_ns > dead->heard_ns)
+                add_attempt(*dead, attempt, info);
+    for (const auto& [key, last] : looks)
+        for (DeadPeer* dead : at({std::get<0>(key.first), key.second})) {
+            const bool own = key.first == party_key(dead->party);
+            dead->serves |= own && last.serves;
+            dead->others_heard |= last.heard && (!own || last.flows > last.silent);
         }
-        // without looks what the timer says has to do
-        dead.confirmed |= looks.empty();
-    }
 }
 
 /// Seen from both ends, one of them tells it: the one with more connections.
 void DeadPeers::keep_dead() {
     std::erase_if(x_all, [](const DeadPeer& dead) {
         const bool alone = dead.alive || dead.others_heard;
-        return !dead.confirmed || (alone && dead.quiet_ns < threshold::kForgottenQuietNs);
+        return alone && dead.quiet_ns < threshold::kForgottenQuietNs;
     });
     std::ranges::stable_sort(x_all, std::greater{},
                              [](const DeadPeer& dead) { return dead.conversations.size(); });

@@ -26,7 +26,7 @@ struct DeadPeer {
     std::uint64_t alive = 0;           // connections made to that address since then
     std::uint64_t unanswered_syns = 0; // attempts to connect since then that got no answer
     bool others_heard = false;         // other connections to that address go on
-    bool confirmed = false;            // seen silent at the last looks, too
+    bool serves = false;               // the process is the server of them
     std::uint64_t first_ns = 0;
 };
 

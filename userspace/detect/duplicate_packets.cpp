@@ -47,7 +47,7 @@ Finding describe(const PathTrouble& path, const Window& total) {
 
 std::vector<Finding> detect_duplicate_packets(const Facts& facts) {
     std::vector<Finding> findings;
-    for (const PathTrouble& path : path_troubles(facts.total, is_fault))
+    for (const PathTrouble& path : path_troubles(facts, is_fault))
         findings.push_back(describe(path, facts.total));
     return findings;
 }

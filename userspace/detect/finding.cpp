@@ -40,16 +40,6 @@ constexpr Net kNotGlobal4[] = {{0x00000000, 8},  {0x0a000000, 8},  {0x64400000, 
 // only 2000::/3 is given out, 2001:db8::/32 of it for documentation
 constexpr Net kGlobal6{0x20000000, 3}, kDocumentation6{0x20010db8, 32};
 
-bool is_global(const abi_flow& flow) {
-    std::uint32_t address = 0;
-    for (std::size_t i = 0; i < sizeof(address); i++)
-        address = address << 8 | flow.local[i];
-    if (flow.family == AF_INET6)
-        return kGlobal6.has(address) && !kDocumentation6.has(address);
-    return flow.family == AF_INET &&
-           std::ranges::none_of(kNotGlobal4, [&](const Net& net) { return net.has(address); });
-}
-
 } // namespace
 
 std::string percent(double ratio) {
@@ -133,8 +123,19 @@ bool changed_its_mind(const connect_event& attempts, const RowInfo& info) {
            attempts.latency_ns < threshold::kPatienceNs * std::max<std::uint64_t>(info.count, 1);
 }
 
+bool is_global(const abi_flow& flow, bool local) {
+    const __u8* bytes = local ? flow.local : flow.remote;
+    std::uint32_t address = 0;
+    for (std::size_t i = 0; i < sizeof(address); i++)
+        address = address << 8 | bytes[i];
+    if (flow.family == AF_INET6)
+        return kGlobal6.has(address) && !kDocumentation6.has(address);
+    return flow.family == AF_INET &&
+           std::ranges::none_of(kNotGlobal4, [&](const Net& net) { return net.has(address); });
+}
+
 bool is_from_stranger(const drop_event& packet) {
-    return packet.path != ABI_PATH_OUTPUT && is_global(packet.flow);
+    return packet.path != ABI_PATH_OUTPUT && is_global(packet.flow, true);
 }
 
 const DropPlace* LocalDrops::of(const abi_flow& flow) const {

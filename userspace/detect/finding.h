@@ -91,8 +91,10 @@ struct Finding {
     std::vector<Excuse> excuses;
 };
 
+class DeadPeers;
 class Drops;
 class Links;
+class TcpFlows;
 struct FirewallDrops;
 
 /// All that a detector may look at.
@@ -109,6 +111,11 @@ struct Facts {
     /// What firewalls dropped in the run (netfilter.h), the same way.
     const std::vector<FirewallDrops>& firewall_drops() const;
     mutable std::shared_ptr<const std::vector<FirewallDrops>> known_firewall_drops;
+    /// TCP connections of the run, and peers that fell silent, the same way.
+    const TcpFlows& flows() const;
+    mutable std::shared_ptr<const TcpFlows> known_flows;
+    const DeadPeers& dead_peers() const;
+    mutable std::shared_ptr<const DeadPeers> known_dead_peers;
 };
 
 /// A kernel counter against what the hooks saw.

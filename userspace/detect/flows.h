@@ -48,6 +48,9 @@ bool is_to_many(const abi_flow& flow);
 /// the answer.
 bool changed_its_mind(const connect_event& attempts, const RowInfo& info);
 
+/// One of the two ends has an address that is given out on the Internet.
+bool is_global(const abi_flow& flow, bool local);
+
 /// Received from an address of the Internet. Anybody's: without a sufferer on this host, what it
 /// repeats is no proof that it is needed (scanners and floods repeat too).
 bool is_from_stranger(const drop_event& packet);

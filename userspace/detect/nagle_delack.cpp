@@ -64,7 +64,7 @@ Finding describe(const FlowFacts& flow, const TcpFlows& flows, const Window& tot
 } // namespace
 
 std::vector<Finding> detect_nagle_delack(const Facts& facts) {
-    const TcpFlows flows(facts.total);
+    const TcpFlows& flows = facts.flows();
     std::vector<Finding> findings;
     for (const FlowFacts& flow : flows.all())
         if (is_fault(flow))

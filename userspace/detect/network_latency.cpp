@@ -7,8 +7,8 @@
 // on: information only).
 //
 // A sender that keeps a queue on the way filled is to blame for it: most of the bytes are his, he
-// always has more to send, and the round trip rises and falls with his losses. Does he delay only
-// himself, it is worth knowing only.
+// always has more to send, and the round trip rises and falls with his losses. Does who always has
+// more to send delay only himself, it is worth knowing only.
 #include <algorithm>
 #include <set>
 
@@ -29,6 +29,7 @@ struct Growth {
     std::set<std::size_t> windows;
     const RttSender* hog = nullptr;
     std::vector<Party> hurt; // others than the hog
+    bool own = false;        // whoever waits does so behind his own packets
 
     const RttPath& main() const { return *paths.front(); }
     std::string peer_text() const {
@@ -55,21 +56,32 @@ bool fills_queue(const RttPath& path, const RttSender& sender) {
            (sender.lost() >= kRttHogLost || path.variation(party_key(sender.party)) >= kRttVaries);
 }
 
-const RttSender* find_hog(const Growth& growth) {
+/// Who sent most there, if that is most of all.
+struct Biggest {
+    const RttSender* sender = nullptr;
+    const RttPath* path = nullptr;
+};
+
+Biggest find_biggest(const Growth& growth) {
     std::uint64_t all = 0;
-    const RttSender* most = nullptr;
-    const RttPath* there = nullptr;
+    Biggest most;
     for (const RttPath* path : growth.paths)
         for (const auto& [who, sender] : path->senders) {
             all += sender.bytes;
-            if (!most || sender.bytes > most->bytes) {
-                most = &sender;
-                there = path;
-            }
+            if (!most.sender || sender.bytes > most.sender->bytes)
+                most = {&sender, path};
         }
-    const bool hog = most && most->party.owner.tgid && fills_queue(*there, *most) &&
-                     double(most->bytes) >= threshold::kRttHogShare * double(all);
-    return hog ? most : nullptr;
+    const bool is_most = most.sender && most.sender->party.owner.tgid &&
+                         double(most.sender->bytes) >= threshold::kRttHogShare * double(all);
+    return is_most ? most : Biggest{};
+}
+
+/// A queue that nobody drains: its sender always has more. Alone there, it is the only one to wait.
+bool is_alone(const Growth& growth, const RttSender& sender) {
+    return sender.sending && 2 * sender.app_limited < sender.sending &&
+           std::ranges::all_of(growth.hurt, [&](const Party& party) {
+               return same_process(party.owner, sender.party.owner);
+           });
 }
 
 void find_hurt(Growth& growth) {
@@ -81,6 +93,13 @@ void find_hurt(Growth& growth) {
             if (!growth.hog || !same_process(party.owner, growth.hog->party.owner))
                 add_party(growth.hurt, party);
         }
+}
+
+void find_parties(Growth& growth) {
+    const auto [sender, path] = find_biggest(growth);
+    growth.hog = sender && fills_queue(*path, *sender) ? sender : nullptr;
+    find_hurt(growth);
+    growth.own = sender && is_alone(growth, *sender);
 }
 
 std::map<std::uint32_t, Growth> collect(const std::vector<RttPath>& paths, std::size_t windows) {
@@ -97,8 +116,7 @@ std::map<std::uint32_t, Growth> collect(const std::vector<RttPath>& paths, std::
     for (auto& [netns, growth] : found) {
         std::ranges::stable_sort(growth.paths, std::greater{},
                                  [](const RttPath* path) { return grown_samples(*path); });
-        growth.hog = find_hog(growth);
-        find_hurt(growth);
+        find_parties(growth);
     }
     return found;
 }
@@ -128,10 +146,14 @@ void add_evidence(Finding& finding, const Growth& growth, const Facts& facts) {
                          owner_name(growth.hog->party.owner, facts.total.names),
                          size_text(double(growth.hog->bytes)), growth.hog->lost()),
              double(growth.hog->bytes), "bytes", "tcp_sock.bytes_acked"});
+    else if (growth.own)
+        finding.evidence.push_back({"who sends there always had more to send: the queue may be its "
+                                    "own, and nobody else is seen to wait",
+                                    std::nullopt, "", "tcp_sock.app_limited"});
 }
 
 Severity severity_of(const Growth& growth) {
-    if (growth.hog && growth.hurt.empty())
+    if (growth.own)
         return Severity::kInfo;
     return growth.grown_us() >= threshold::kRttGrownHurtUs ? Severity::kCritical
                                                            : Severity::kWarning;
@@ -196,7 +218,7 @@ Finding long_way(const RttPath& path, const Window& total) {
 } // namespace
 
 std::vector<Finding> detect_network_latency(const Facts& facts) {
-    const TcpFlows flows(facts.total);
+    const TcpFlows& flows = facts.flows();
     const std::vector<RttPath> paths = rtt_paths(facts, flows);
     std::vector<Finding> findings;
     const auto grown = collect(paths, facts.windows.size());

@@ -40,8 +40,12 @@ struct NetnsLoss {
     std::uint64_t segs = 0;     // sent again, handshakes left out
     std::uint64_t spurious = 0; // of them reported as duplicates
     std::uint64_t sent = 0;     // all segments
+    std::uint64_t seen = 0;     // sent again, handshakes included
+    std::uint64_t again = 0;    // of that, by the kernel's word
+    double folded = 1;          // times what is seen: the rest had no room for rows of its own
     double real_share() const {
-        return segs ? 1 - double(std::min(spurious, segs)) / double(segs) : 0;
+        const double all = double(segs) * folded;
+        return all > 0 ? 1 - std::min(double(spurious), all) / all : 0;
     }
 };
 
@@ -77,7 +81,7 @@ public:
     explicit OtherReasons(const Facts& facts)
         : x_drops(find_local_drops(facts.total)),
           x_explaining(places_that_explain(facts.total, x_drops)), x_listeners(facts.total),
-          x_holes(facts.total), x_dead(facts), x_closed(facts.total) {}
+          x_holes(facts.total), x_dead(facts.dead_peers()), x_closed(facts) {}
 
     bool explain(const retransmit_event& again) const {
         // the final ACK of a handshake that a full accept queue drops makes its client repeat data
@@ -92,16 +96,31 @@ private:
     std::set<DropPlace> x_explaining;
     Listeners x_listeners;
     MtuHoles x_holes;
-    DeadPeers x_dead;
+    const DeadPeers& x_dead;
     ClosedWindows x_closed;
 };
+
+/// Short connections may be more than a window has rows. What has none is taken to be of the same
+/// losers, in each namespace up to what the kernel counts there.
+void add_folded(const Window& total, std::map<std::uint32_t, NetnsLoss>& netns) {
+    std::uint64_t kept = 0, rest = 0;
+    for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
+        (again.flow.family ? kept : rest) += again.segs;
+    for (auto& [inum, loss] : netns)
+        if (rest && loss.seen) {
+            const double most = double(kept + rest) / double(kept);
+            loss.folded = std::clamp(double(loss.again) / double(loss.seen), 1.0, most);
+        }
+}
 
 std::map<Key, Loser> collect(const Facts& facts, std::map<std::uint32_t, NetnsLoss>& netns) {
     std::map<Key, Loser> losers;
     const Window& total = facts.total;
     const OtherReasons reasons(facts);
     for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT)) {
-        if (!again.segs || is_handshake(again.type))
+        if (again.flow.family)
+            netns[again.flow.netns].seen += again.segs;
+        if (!again.segs || !again.flow.family || is_handshake(again.type))
             continue;
         netns[again.flow.netns].segs += again.segs;
         if (reasons.explain(again))
@@ -121,7 +140,9 @@ std::map<Key, Loser> collect(const Facts& facts, std::map<std::uint32_t, NetnsLo
         if (const auto it = total.counters.find(inum); it != total.counters.end()) {
             loss.spurious = it->second.growth[counter("TcpExt.TCPDSACKRecvSegs")];
             loss.sent = it->second.growth[counter("Tcp.OutSegs")];
+            loss.again = it->second.growth[counter("Tcp.RetransSegs")];
         }
+    add_folded(total, netns);
     return losers;
 }
 
@@ -168,10 +189,10 @@ Finding describe(const Loser& loser, const NetnsLoss& loss, double ratio, double
     finding.evidence.push_back({fmt::format("{} segments sent again: {}", loser.segs, mix(loser)),
                                 static_cast<double>(loser.segs), "segments", "tcp_retransmit_skb"});
     if (loss.sent) {
-        const double all = double(loss.segs) / double(loss.sent);
+        const double again = double(loss.segs) * loss.folded, all = again / double(loss.sent);
         finding.evidence.push_back(
-            {fmt::format("retransmission ratio of the namespace {} ({} of {} segments sent)",
-                         percent(all), loss.segs, loss.sent),
+            {fmt::format("retransmission ratio of the namespace {} ({:.0f} of {} segments sent)",
+                         percent(all), again, loss.sent),
              all, "ratio", "tcp_retransmit_skb / Tcp.OutSegs"});
     }
     finding.evidence.push_back(
@@ -200,7 +221,7 @@ std::vector<Finding> detect_packet_loss(const Facts& facts) {
     const Queues queues(facts.total);
     for (const auto& [key, loser] : collect(facts, netns)) {
         const NetnsLoss& loss = netns[std::get<0>(key)];
-        const double real = double(loser.segs) * loss.real_share();
+        const double real = double(loser.segs) * loss.folded * loss.real_share();
         const double of_netns = loss.sent ? real / double(loss.sent) : 0;
         const double own =
             loser.life_segs ? double(loser.life_again) / double(loser.life_segs) * loss.real_share()

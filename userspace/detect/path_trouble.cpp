@@ -42,10 +42,9 @@ void PathTrouble::add(const PathTrouble& other) {
     }
 }
 
-std::vector<PathTrouble> path_troubles(const Window& total, bool (*wanted)(const PathTrouble&)) {
+std::vector<PathTrouble> path_troubles(const Facts& facts, bool (*wanted)(const PathTrouble&)) {
     std::map<std::pair<std::uint32_t, std::string>, PathTrouble> by_peer;
-    const TcpFlows flows(total);
-    for (const FlowFacts& flow : flows.all())
+    for (const FlowFacts& flow : facts.flows().all())
         by_peer[{flow.sum.flow.netns, flow.peer()}].add(flow);
     std::map<std::uint32_t, PathTrouble> by_netns;
     for (const auto& [key, path] : by_peer)

@@ -27,7 +27,7 @@ struct PathTrouble {
 };
 
 /// Per namespace, of the peers for which it is true.
-std::vector<PathTrouble> path_troubles(const Window& total, bool (*wanted)(const PathTrouble&));
+std::vector<PathTrouble> path_troubles(const Facts& facts, bool (*wanted)(const PathTrouble&));
 
 /// What the findings about paths have in common: nobody to blame, senders by what they sent.
 Finding path_finding(const char* id, const PathTrouble& path, std::uint64_t count,

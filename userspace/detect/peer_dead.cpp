@@ -4,9 +4,11 @@
 // Looks alike: a burst of losses (something comes again), a peer whose packets are too big for the
 // path (small ones pass), drops or a dead link of this host, a router that says there is no way.
 // Where others to the same address go on, a firewall or NAT on the way forgot these connections.
+// A client of the Internet that goes away without a word (a phone out of reach) is normal life.
 #include <fmt/format.h>
 
 #include "detect/dead_peers.h"
+#include "detect/thresholds.h"
 #include "model/format.h"
 
 namespace culprit {
@@ -40,9 +42,14 @@ void add_evidence(Finding& finding, const DeadPeer& dead, const Window& total) {
     finding.evidence.push_back(no_local_drop(total));
 }
 
+bool went_away(const DeadPeer& dead) {
+    return dead.serves && is_global(dead.flow, false) &&
+           dead.conversations.size() < threshold::kDeadClientFlows;
+}
+
 Finding describe(const DeadPeer& dead, const Window& total) {
     Finding finding{.id = "peer-dead"};
-    finding.severity = Severity::kCritical;
+    finding.severity = went_away(dead) ? Severity::kInfo : Severity::kCritical;
     finding.confidence = is_forgotten(dead) ? 0.75 : 0.9;
     const std::string who = owner_name(dead.party.owner, total.names);
     finding.title =
@@ -73,7 +80,7 @@ Finding describe(const DeadPeer& dead, const Window& total) {
 } // namespace
 
 std::vector<Finding> detect_peer_dead(const Facts& facts) {
-    const DeadPeers peers(facts);
+    const DeadPeers& peers = facts.dead_peers();
     std::vector<Finding> findings;
     for (const DeadPeer& dead : peers.all())
         findings.push_back(describe(dead, facts.total));

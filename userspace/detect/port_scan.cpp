@@ -12,54 +12,14 @@
 
 #include "abi/reset.h"
 #include "detect/flows.h"
+#include "detect/scans.h"
 #include "detect/sockets.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
-#include "util/text.h"
 
 namespace culprit {
 
 namespace {
-
-/// What a program, in one or many short-lived processes, tries at one address.
-struct Scan {
-    abi_flow flow{};                // of one attempt
-    std::set<std::uint16_t> closed; // ports; as many as a window has rows
-    std::uint64_t all = 0, in_vain = 0, first_ns = 0;
-    std::map<std::pair<std::uint32_t, std::uint64_t>, std::pair<std::uint64_t, abi_owner>>
-        processes; // attempts in vain of each
-};
-
-using Key = std::tuple<std::uint32_t, std::string, std::string>; // netns, name, address
-
-void add(Scan& scan, const abi_flow& flow, const abi_owner& owner, const RowInfo& info) {
-    scan.flow = flow;
-    scan.closed.insert(flow.remote_port);
-    scan.in_vain += info.count;
-    scan.first_ns = scan.first_ns ? std::min(scan.first_ns, info.first_ns) : info.first_ns;
-    auto& [attempts, who] = scan.processes[{owner.tgid, owner.start_ns}];
-    attempts += info.count;
-    who = owner;
-}
-
-std::map<Key, Scan> collect(const Window& total) {
-    std::map<Key, Scan> scans;
-    for (const auto& [attempt, info] : total.rows<connect_event>(ABI_CONNECT)) {
-        if (!attempt.owner.tgid || !attempt.flow.family)
-            continue;
-        Scan& scan = scans[{attempt.flow.netns, std::string(until_nul(attempt.owner.comm)),
-                            address(attempt.flow, false)}];
-        scan.all += info.count;
-        if (attempt.result != ABI_RESULT_OK && attempt.result != ABI_RESULT_LOCAL)
-            add(scan, attempt.flow, attempt.owner, info);
-    }
-    return scans;
-}
-
-bool is_scan(const Scan& scan) {
-    return scan.closed.size() >= threshold::kScanPorts &&
-           double(scan.in_vain) >= threshold::kScanShare * double(scan.all);
-}
 
 const abi_owner& busiest(const Scan& scan) {
     return std::ranges::max_element(scan.processes, {},
@@ -173,11 +133,11 @@ Finding describe(const Source& source, std::uint32_t netns, const std::string& f
 std::vector<Finding> detect_port_scan(const Facts& facts) {
     std::vector<Finding> findings;
     std::set<std::string> told; // addresses that a process of this host scans
-    for (const auto& [key, scan] : collect(facts.total))
-        if (is_scan(scan)) {
-            findings.push_back(describe(scan, facts.total));
-            told.insert(address(scan.flow, false));
-        }
+    const Scans scans(facts.total);
+    for (const auto& [key, scan] : scans.all()) {
+        findings.push_back(describe(scan, facts.total));
+        told.insert(address(scan.flow, false));
+    }
     limit_per_process(findings);
     Sources sources;
     add_refused(sources, facts);

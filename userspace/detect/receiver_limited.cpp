@@ -6,7 +6,8 @@
 //
 // A player, a rate limit and a slow consumer look the same: who asked for the data sets the pace on
 // purpose, and that is worth knowing only. What clients send to a server is another matter once it
-// lies on the way for seconds: they wait, or what they send is old when it is read.
+// lies on the way for seconds: they wait, or what they send is old when it is read. Only a stream
+// that nobody answers, at a pace that disks and links have, may be a backup.
 #include <fmt/format.h>
 
 #include "detect/slow_readers.h"
@@ -17,11 +18,16 @@ namespace culprit {
 
 namespace {
 
+Severity severity_of(const SlowReader& reader) {
+    const bool batch = !reader.asked && reader.read_per_s >= threshold::kReaderPace;
+    const double enough = batch ? threshold::kReaderLagBatch : threshold::kReaderLagSeconds;
+    return reader.serves && reader.lag_s() >= enough ? Severity::kWarning : Severity::kInfo;
+}
+
 Finding describe(const SlowReader& reader, const Window& total) {
     Finding finding = reader_finding("receiver-limited", reader, total);
     const double lag = reader.lag_s();
-    finding.severity =
-        reader.serves && lag >= threshold::kReaderLagSeconds ? Severity::kWarning : Severity::kInfo;
+    finding.severity = severity_of(reader);
     finding.confidence = reader.here ? 0.9 : 0.7;
     finding.title = fmt::format("{} reads {} and sets the pace", reader_name(reader, total.names),
                                 rate_text(reader.read_per_s));
@@ -41,7 +47,7 @@ Finding describe(const SlowReader& reader, const Window& total) {
 } // namespace
 
 std::vector<Finding> detect_receiver_limited(const Facts& facts) {
-    const TcpFlows flows(facts.total);
+    const TcpFlows& flows = facts.flows();
     std::vector<Finding> findings;
     for (const SlowReader& reader : slow_readers(flows, facts))
         if (reader.is_slow())

@@ -2,12 +2,14 @@
 // The smoothed round trip of a connection with little in flight has the peer's delayed ACKs in it.
 // So what counts are handshakes, the smallest round trips of young connections, and the smoothed
 // ones of connections with several segments in flight; of others what is beyond any delayed ACK.
+// The first round trip at a listener that waits for data has its client's time in it: left out.
 #include "detect/rtt_paths.h"
 
 #include <algorithm>
 #include <set>
 
 #include "abi/connection.h"
+#include "abi/listen.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 
@@ -40,6 +42,18 @@ RttPath& path_at(Paths& paths, const PathKey& key) {
     path.netns = key.first;
     path.peer = key.second;
     return path;
+}
+
+/// Services whose listeners wait for the first data of a connection (TCP_DEFER_ACCEPT): that long
+/// the kernel takes the first round trip to be.
+using Deferring = std::set<std::pair<std::uint32_t, std::uint16_t>>; // netns, port
+
+Deferring deferring(const Window& total) {
+    Deferring services;
+    for (const auto& [listener, info] : total.rows<listen_total>(ABI_LISTEN_TOTAL))
+        if (listener.defer_accept)
+            services.emplace(listener.flow.netns, listener.flow.local_port);
+    return services;
 }
 
 /// Several segments under way: their ACKs are not delayed.
@@ -122,8 +136,10 @@ double RttPath::variation(const PartyKey& who) const {
 
 std::vector<RttPath> rtt_paths(const Facts& facts, const TcpFlows& flows) {
     std::map<std::string, PathKey> keys;
+    const Deferring deferred = deferring(facts.total);
     for (const FlowFacts& flow : flows.all())
-        keys[row_key(flow.sum)] = path_of(flow, flows);
+        if (!flow.serves() || !deferred.contains({flow.sum.flow.netns, flow.sum.flow.local_port}))
+            keys[row_key(flow.sum)] = path_of(flow, flows);
     Paths paths;
     for (std::size_t i = 0; i < facts.windows.size(); i++) {
         for (const auto& [sum, info] : facts.windows[i].rows<flow_total>(ABI_FLOW_TOTAL))

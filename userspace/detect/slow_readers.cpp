@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -29,6 +30,7 @@ void earlier(std::uint64_t& first, std::uint64_t candidate) {
 /// What the sender's end says, which ever end the reader is.
 void add_sender(SlowReader& reader, const FlowFacts& sender) {
     add_party(reader.senders, sender.party());
+    reader.waiting.insert({sender.sum.owner.tgid, sender.sum.owner.start_ns});
     reader.closed_ns = std::max<std::uint64_t>(reader.closed_ns, sender.sum.zero_window_ns);
     reader.active_ns += sender.active_ns();
     reader.limited_ns += double(sender.sum.rwnd_limited_ns);
@@ -43,6 +45,7 @@ void add_own(SlowReader& reader, const FlowFacts& own) {
     reader.party = own.party();
     reader.here = true;
     reader.serves = own.serves();
+    reader.asked |= own.sum.answers || own.sum.waiting;
     reader.closed_looks += own.sum.closed_window;
     reader.looks += own.sum.looks;
     reader.closed_ns = std::max<std::uint64_t>(reader.closed_ns, own.sum.closed_window_ns);
@@ -63,6 +66,7 @@ void add_own(SlowReader& reader, const FlowFacts& own) {
 /// The reader is not of this host, or nobody knows whose his socket is.
 void add_remote(SlowReader& reader, const FlowFacts& sender) {
     reader.serves = !sender.serves();
+    reader.asked |= sender.sum.answers || sender.sum.waiting;
     reader.closed_looks += sender.sum.zero_window;
     reader.looks += sender.sum.sending;
     reader.netns = sender.sum.flow.netns;
@@ -87,23 +91,42 @@ bool is_stopped(const SlowReader& reader, const Window& total) {
     return false;
 }
 
-/// In this window it was closed, and nothing came through.
-bool is_shut(const SlowReader& reader, const flow_total& row) {
-    const Party& one = reader.here ? reader.party : reader.senders.front();
-    if (row.flow.netns != one.netns || !same_process(row.owner, one.owner))
-        return false;
-    return reader.here ? row.closed_window && !row.bytes_received
-                       : row.zero_window && !row.bytes_sent;
+/// The longest time that a window of the process's client connections was closed; nothing when none
+/// was looked at.
+std::optional<std::uint64_t> closed_in(const Window& window, const Party& client) {
+    std::optional<std::uint64_t> longest;
+    for (const auto& [row, info] : window.rows<flow_total>(ABI_FLOW_TOTAL))
+        if (row.role != ABI_ROLE_SERVER && row.flow.netns == client.netns &&
+            same_process(row.owner, client.owner))
+            longest = std::max<std::uint64_t>(longest.value_or(0), row.closed_window_ns);
+    return longest;
 }
 
-bool stands_still(const SlowReader& reader, std::span<const Window> windows) {
-    if (!reader.here && reader.senders.empty())
-        return false;
-    return std::ranges::any_of(windows, [&](const Window& window) {
-        return std::ranges::any_of(
-            window.rows<flow_total>(ABI_FLOW_TOTAL),
-            [&](const Row<flow_total>& row) { return is_shut(reader, row.record); });
-    });
+/// That time at the end of the run; 0 when it read before, since then it may read again.
+std::uint64_t closed_at_end(const SlowReader& reader, std::span<const Window> windows) {
+    constexpr std::size_t kLast = 2; // a look may be missing
+    std::uint64_t now = 0;
+    std::size_t seen = 0;
+    for (std::size_t i = 0; i < windows.size(); i++) {
+        const auto closed = closed_in(windows[i], reader.party);
+        if (!closed)
+            continue;
+        if (now >= threshold::kClosedNs && *closed < now)
+            return 0;
+        now = *closed;
+        seen = i;
+    }
+    return seen + kLast >= windows.size() ? now : 0;
+}
+
+/// It does not read because what it sends on is not taken itself.
+bool is_held_up(const SlowReader& reader, const std::vector<SlowReader>& readers) {
+    const ProcessKey own{reader.party.owner.tgid, reader.party.owner.start_ns};
+    return own.first && std::ranges::any_of(readers, [&](const SlowReader& next) {
+               const ProcessKey other{next.party.owner.tgid, next.party.owner.start_ns};
+               return other != own && next.waiting.contains(own) &&
+                      (next.is_closed() || next.is_slow()) && !reader.waiting.contains(other);
+           });
 }
 
 } // namespace
@@ -119,7 +142,7 @@ double SlowReader::full_share() const {
 
 bool SlowReader::is_closed() const {
     // a sender of this host that has nothing left to send does not care
-    return stands_still && closed_ns >= threshold::kClosedNs && (!senders.empty() || !senders_here);
+    return closed_ns >= threshold::kClosedNs && (!senders.empty() || !senders_here);
 }
 
 bool SlowReader::is_slow() const {
@@ -150,9 +173,13 @@ std::vector<SlowReader> slow_readers(const TcpFlows& flows, const Facts& facts) 
     std::vector<SlowReader> readers;
     for (auto& [key, reader] : found) {
         reader.stopped = reader.here && is_stopped(reader, facts.total);
-        reader.stands_still = stands_still(reader, facts.windows);
         readers.push_back(std::move(reader));
     }
+    const std::vector<SlowReader> all = readers;
+    std::erase_if(readers, [&](const SlowReader& reader) { return is_held_up(reader, all); });
+    for (SlowReader& reader : readers)
+        if (reader.here && !reader.serves && reader.is_closed())
+            reader.closed_at_end_ns = closed_at_end(reader, facts.windows);
     return readers;
 }
 
@@ -192,9 +219,8 @@ Finding reader_finding(const char* id, const SlowReader& reader, const Window& t
     return finding;
 }
 
-ClosedWindows::ClosedWindows(const Window& total) {
-    const TcpFlows flows(total);
-    for (const FlowFacts& sender : flows.all())
+ClosedWindows::ClosedWindows(const Facts& facts) {
+    for (const FlowFacts& sender : facts.flows().all())
         if (sender.sum.zero_window &&
             double(sender.sum.zero_window) >= threshold::kLimitedShare * double(sender.sum.sending))
             x_closed.insert({party_key(sender.party()), sender.peer()});

@@ -18,14 +18,16 @@ struct SlowReader {
     bool here = false;  // its sockets are of this host
     bool serves = true; // it is the server of these connections
     bool stopped = false;
-    bool stands_still = false;  // closed, and nothing came through: looks do not see a moment's gap
-    std::string local, remote;  // of its own connections when it is here, else of the senders'
-    std::uint32_t netns = 0;    // of that end
-    std::vector<Party> senders; // of this host, that wait for him
-    bool senders_here = false;  // those that do not wait included
+    bool asked = false;             // it answers what it reads
+    std::string local, remote;      // of its own connections when it is here, else of the senders'
+    std::uint32_t netns = 0;        // of that end
+    std::vector<Party> senders;     // of this host, that wait for him; some of them
+    std::set<ProcessKey> waiting;   // all of them
+    bool senders_here = false;      // those that do not wait included
     std::uint64_t closed_looks = 0; // at its end, or at the senders' when it is elsewhere
     std::uint64_t looks = 0;
-    std::uint64_t closed_ns = 0;                                 // longest time without a break
+    std::uint64_t closed_ns = 0; // longest time without a break in which nothing came through
+    std::uint64_t closed_at_end_ns = 0; // of a client of this host that did not read again
     double unread_bytes = 0, window_bytes = 0, buffer_bytes = 0; // means of one connection
     double waiting_bytes = 0;             // in the senders' queues, mean of one connection
     double read_per_s = 0;                // bytes, of one connection
@@ -52,7 +54,7 @@ Finding reader_finding(const char* id, const SlowReader& reader, const Window& t
 /// Connections whose segments are repeated to ask whether the window is still closed.
 class ClosedWindows {
 public:
-    explicit ClosedWindows(const Window& total);
+    explicit ClosedWindows(const Facts& facts);
     bool explains(const retransmit_event& again) const;
 
 private:

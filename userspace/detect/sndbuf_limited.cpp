@@ -55,6 +55,15 @@ void advise(Finding& finding, const FlowFacts& flow, std::uint64_t wmem_max, con
                          std::max<std::uint64_t>(threshold::kTcpWmemDefault, 2 * wmem_max))}};
 }
 
+/// Less than autotuning would give, or less of that than usual.
+bool is_too_small(const FlowFacts& flow, std::uint64_t wmem_max, const Window& total) {
+    constexpr double kAlmost = 0.9; // estimated from memory
+    const double usual = default_buffer(total, threshold::kTcpWmemDefault);
+    if (flow.sum.sndbuf_locked)
+        return flow.while_sending(flow.sum.sndbuf) < (wmem_max ? double(wmem_max) : usual);
+    return double(wmem_max) < kAlmost * usual;
+}
+
 Finding describe(const FlowFacts& flow, std::uint64_t wmem_max, const Window& total) {
     const double in_flight = flow.while_sending(flow.sum.in_flight);
     const double buffer = flow.while_sending(flow.sum.sndbuf);
@@ -62,8 +71,7 @@ Finding describe(const FlowFacts& flow, std::uint64_t wmem_max, const Window& to
     const std::string who = owner_name(flow.sum.owner, total.names);
     const std::string rate = rate_text(in_flight / flow.rtt_us() * 1e6);
     Finding finding{.id = "sndbuf-limited"};
-    finding.severity =
-        locked || wmem_max < threshold::kTcpWmemDefault ? Severity::kWarning : Severity::kInfo;
+    finding.severity = is_too_small(flow, wmem_max, total) ? Severity::kWarning : Severity::kInfo;
     finding.confidence = 0.85;
     if (locked)
         finding.culprit = flow.party();
@@ -99,7 +107,7 @@ Finding describe(const FlowFacts& flow, std::uint64_t wmem_max, const Window& to
 
 std::vector<Finding> detect_sndbuf_limited(const Facts& facts) {
     constexpr double kAtLimit = 0.9;
-    const TcpFlows flows(facts.total);
+    const TcpFlows& flows = facts.flows();
     std::vector<Finding> findings;
     for (const FlowFacts& flow : flows.all()) {
         const std::uint64_t wmem_max =

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "detect/receivers.h"
 #include "detect/thresholds.h"
 #include "model/format.h"
 
@@ -106,6 +107,14 @@ std::string Pressure::text(const std::string& what) const {
     else if (levels_off > 0 && used < limit)
         text += fmt::format("; levels off at about {:.0f}", levels_off);
     return text;
+}
+
+/// net/ipv4/tcp.c: tcp_init(): the 128th part of the memory that buffers may take; tcp_mem[2] is
+/// three halves of its 16th part, in pages.
+double default_buffer(const Window& total, std::uint64_t most) {
+    constexpr double kPage = 4096;
+    const auto pages = host_limit(total, gauge("tcp_mem.high"));
+    return pages && *pages ? std::min(double(most), double(*pages) * kPage / 12) : double(most);
 }
 
 bool has_no_port(const connect_event& attempt) {

@@ -70,6 +70,9 @@ std::vector<PortUse> port_use(const Window& total);
 /// The key of a PortUse: namespace, local address, remote address and port.
 std::string port_use_key(const abi_flow& flow);
 
+/// The largest buffer that autotuning gives by default: `most`, less on a host with little memory.
+double default_buffer(const Window& total, std::uint64_t most);
+
 /// Connects that failed because there was no local port.
 bool has_no_port(const connect_event& attempt);
 

@@ -54,7 +54,8 @@ std::map<const ListenerFacts*, Answers> collect(const Window& total, const Liste
             asked_here.insert(conversation(again.flow));
     std::map<const ListenerFacts*, Answers> found;
     for (const auto& [again, info] : rows) {
-        if (again.type != ABI_RETRANSMIT_SYNACK || !again.segs)
+        // who acknowledged one had it: the listener waits for its data (TCP_DEFER_ACCEPT)
+        if (again.type != ABI_RETRANSMIT_SYNACK || !again.segs || again.acked_segs)
             continue;
         const ListenerFacts* listener = listeners.of(again.flow, true);
         if (!listener || listener->trouble != ListenTrouble::kNone ||

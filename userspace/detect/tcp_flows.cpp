@@ -13,17 +13,26 @@ namespace culprit {
 
 namespace {
 
-bool is_loopback(const abi_flow& flow) {
-    const std::string peer = address(flow, false);
+/// Rows of one service, by the address that the server sees as its peer.
+using Servers = std::map<std::string, std::vector<std::size_t>>;
+
+bool is_loopback(const std::string& peer) {
     return peer.starts_with("127.") || peer == "::1";
 }
 
-/// The client's namespace has the address which the server sees as its peer, as far as is known.
-bool may_be_peer(const abi_flow& client, const abi_flow& server, const Window& total) {
-    if (is_loopback(server))
-        return client.netns == server.netns;
+/// Those whose peer is an address of the client's namespace, as far as these are known.
+std::vector<std::size_t> met_by(const abi_flow& client, std::uint32_t netns, const Servers& servers,
+                                const Window& total) {
     const auto own = total.names.addresses.find(client.netns);
-    return own == total.names.addresses.end() || own->second.contains(address(server, false));
+    std::vector<std::size_t> met;
+    for (const auto& [peer, rows] : servers) {
+        const bool known = own != total.names.addresses.end();
+        const bool is_peer =
+            is_loopback(peer) ? client.netns == netns : !known || own->second.contains(peer);
+        if (is_peer)
+            met.insert(met.end(), rows.begin(), rows.end());
+    }
+    return met;
 }
 
 std::string decimal(double value, const char* unit) {
@@ -58,6 +67,12 @@ double FlowFacts::sndbuf_share() const {
     return active_ns() > 0 ? double(sum.sndbuf_limited_ns) / active_ns() : 0;
 }
 
+const TcpFlows& Facts::flows() const {
+    if (!known_flows)
+        known_flows = std::make_shared<const TcpFlows>(total);
+    return *known_flows;
+}
+
 TcpFlows::TcpFlows(const Window& total) {
     for (const auto& [sum, info] : total.rows<flow_total>(ABI_FLOW_TOTAL))
         if (sum.flow.family) // not the rest, which had no room for rows of its own
@@ -67,25 +82,25 @@ TcpFlows::TcpFlows(const Window& total) {
 
 void TcpFlows::join(const Window& total) {
     Reach reach(total);
-    std::map<std::pair<std::uint32_t, std::string>, std::vector<std::size_t>> services;
+    std::map<std::pair<std::uint32_t, std::string>, Servers> services;
     for (std::size_t i = 0; i < x_all.size(); i++)
         if (x_all[i].serves()) {
-            services[{x_all[i].sum.flow.netns, x_all[i].service()}].push_back(i);
-            reach.add(x_all[i].sum.flow, i);
+            const FlowFacts& server = x_all[i];
+            services[{server.sum.flow.netns, server.service()}][server.peer()].push_back(i);
+            reach.add(server.sum.flow, i);
         }
     reach.meet();
     for (std::size_t i = 0; i < x_all.size(); i++) {
-        if (x_all[i].serves())
-            continue;
-        const auto met = reach.to(x_all[i].sum.flow, false);
+        const abi_flow& client = x_all[i].sum.flow;
+        const auto met = x_all[i].serves() ? std::nullopt : reach.to(client, false);
         if (!met)
             continue;
+        const std::uint32_t netns = x_all[*met].sum.flow.netns;
         for (const std::size_t server :
-             services[{x_all[*met].sum.flow.netns, x_all[*met].service()}])
-            if (may_be_peer(x_all[i].sum.flow, x_all[server].sum.flow, total)) {
-                x_all[i].others.push_back(server);
-                x_all[server].others.push_back(i);
-            }
+             met_by(client, netns, services[{netns, x_all[*met].service()}], total)) {
+            x_all[i].others.push_back(server);
+            x_all[server].others.push_back(i);
+        }
     }
 }
 

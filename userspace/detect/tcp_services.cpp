@@ -125,6 +125,9 @@ Value answer_time(const TcpSums& s) {
 Value time_wait(const TcpSums& s) {
     return ratio(s.time_wait, s.sockets, kFew);
 }
+Value time_wait_reused(const TcpSums& s) {
+    return s.time_wait_reused ? Value(double(s.time_wait_reused)) : Value();
+}
 Value reset_rate(const TcpSums& s) {
     return ratio(s.ended_reset, s.ended);
 }
@@ -181,6 +184,7 @@ constexpr Rule kRules[] = {
     {"reordered", Phase::kCongestion, "", reordered},
     // guide: above 30 % of the connections; by itself no fault
     {"time_wait", Phase::kTeardown, "%", time_wait, 30, kNever},
+    {"time_wait_reused", Phase::kTeardown, "in its namespace", time_wait_reused},
     {"reset_rate", Phase::kTeardown, "%", reset_rate, 5, 20},
     {"clean_shutdown", Phase::kTeardown, "%", clean_shutdown, 95, 80},
 };

@@ -132,6 +132,15 @@ void add_sockets(Services& services, const Window& total) {
     }
 }
 
+/// net/ipv4/inet_hashtables.c: __inet_check_established() counts connect() that takes a port whose
+/// last connection is in TIME_WAIT. Nobody counts the SYNs that a listener takes instead of one.
+void add_reuse(Services& services, const Window& total) {
+    for (auto& [key, service] : services)
+        if (const auto known = total.counters.find(key.netns);
+            known != total.counters.end() && service.sums.attempts_ok)
+            service.sums.time_wait_reused = known->second.growth[counter("TcpExt.TWRecycled")];
+}
+
 } // namespace
 
 void TcpSums::add(const flow_total& more) {
@@ -170,6 +179,7 @@ std::map<TcpKey, TcpServiceSums> tcp_sums(const Window& total) {
     add_listeners(services, total);
     add_retransmits(services, total);
     add_sockets(services, total);
+    add_reuse(services, total);
     return services;
 }
 

@@ -26,6 +26,7 @@ struct TcpSums {
     std::uint64_t closed_segs = 0, closed_again = 0;  // of connections that ended in the run
     std::uint64_t fast = 0, timeouts = 0, probes = 0; // segments sent again, by why
     std::uint64_t time_wait = 0, sockets = 0;         // at the fuller moment
+    std::uint64_t time_wait_reused = 0; // by clients of the whole namespace (tcp_tw_reuse)
     flow_total flow{};
 
     void add(const flow_total& more);

@@ -4,12 +4,12 @@
 // Without a limit near, more than the operator's guide allows is `info`. Looks alike: a busy server
 // far from its limits (nothing is said), a process that cannot accept any more (fd-exhaustion),
 // TIME_WAIT, which belongs to no process (time-wait-growth).
+#include <algorithm>
 #include <map>
 #include <tuple>
 
 #include <fmt/format.h>
 
-#include "detect/listeners.h"
 #include "detect/receivers.h"
 #include "detect/sockets.h"
 #include "detect/thresholds.h"
@@ -41,14 +41,8 @@ std::map<Key, Holder> collect(const Window& total) {
         holder.sockets += row.at_end;
         holder.memory_bytes += row.memory_bytes;
         holder.first_ns = info.first_ns;
-    }
-    for (const auto& [row, info] : total.rows<listen_total>(ABI_LISTEN_TOTAL)) {
-        const auto known = holders.find({row.flow.netns, row.owner.tgid, row.owner.start_ns});
-        if (known == holders.end() || !row.files_limit)
-            continue;
-        known->second.open_files =
-            std::max<std::uint64_t>(known->second.open_files, row.open_files);
-        known->second.files_limit = row.files_limit;
+        holder.open_files = std::max<std::uint64_t>(holder.open_files, row.open_files);
+        holder.files_limit = std::max<std::uint64_t>(holder.files_limit, row.files_limit);
     }
     return holders;
 }
@@ -106,22 +100,42 @@ void judge_process(const Holder& holder, const Window& total, std::vector<Findin
     findings.push_back(std::move(finding));
 }
 
-/// A limit of the whole host, used by all; the largest holder is named.
-void judge_host(const Holder* largest, std::size_t used, std::size_t limit, const char* what,
-                const char* setting, const Window& total, std::vector<Finding>& findings) {
-    const auto now = host_limit(total, used), most = host_limit(total, limit);
+/// Files that are no sockets, or sockets of many, fill the limit.
+Finding of_nobody(const char* what, Severity severity, const Window& total) {
+    Finding finding{.id = "too-many-connections", .severity = severity};
+    finding.confidence = 0.8;
+    finding.title =
+        fmt::format("the host's limit of {} is near; no process fills it with sockets", what);
+    finding.first_ns = total.from_ns;
+    finding.verify = "diagnose --only too-many-connections --for 30s";
+    return finding;
+}
+
+/// A limit of the whole host, used by all.
+struct HostLimit {
+    std::size_t used, limit; // gauges
+    const char* what;
+    const char* setting;
+    const Holder* largest; // nullptr: nobody's sockets are a good part of it
+};
+
+void judge_host(const HostLimit& host, const Window& total, std::vector<Finding>& findings) {
+    const auto now = host_limit(total, host.used), most = host_limit(total, host.limit);
     const double share = now && most && *most ? double(*now) / double(*most) : 0;
-    if (share < threshold::kSocketsLimit || !largest)
+    if (share < threshold::kSocketsLimit)
         return;
-    Finding finding = about(*largest, severity_of(share),
-                            fmt::format(", and the host's limit of {} is near", what), total);
+    Finding finding =
+        host.largest ? about(*host.largest, severity_of(share),
+                             fmt::format(", and the host's limit of {} is near", host.what), total)
+                     : of_nobody(host.what, severity_of(share), total);
     finding.evidence.push_back(
-        {fmt::format("{} of {} {} in use", *now, *most, what), share, "ratio", setting});
+        {fmt::format("{} of {} {} in use", *now, *most, host.what), share, "ratio", host.setting});
     finding.advice.push_back(
-        {fmt::format("have it use fewer sockets or smaller buffers, or raise {} (now {}) if the "
-                     "host has the memory for it",
-                     setting, *most),
-         fmt::format("sysctl {}", setting)});
+        {fmt::format("{}, or raise {} (now {}) if the host has the memory for it",
+                     host.largest ? "have it use fewer sockets or smaller buffers"
+                                  : "find out which processes hold them",
+                     host.setting, *most),
+         fmt::format("sysctl {}", host.setting)});
     findings.push_back(std::move(finding));
 }
 
@@ -131,6 +145,15 @@ const Holder* largest(const std::map<Key, Holder>& holders, std::uint64_t Holder
     return most == holders.end() ? nullptr : &most->second;
 }
 
+/// Whose sockets are most of the host's open files.
+const Holder* fills_files(const std::map<Key, Holder>& holders, const Window& total) {
+    const Holder* most = largest(holders, &Holder::sockets);
+    const auto used = host_limit(total, gauge("file-nr"));
+    const bool fills =
+        most && used && double(most->sockets) >= threshold::kSocketsOfFiles * double(*used);
+    return fills ? most : nullptr;
+}
+
 } // namespace
 
 std::vector<Finding> detect_too_many_connections(const Facts& facts) {
@@ -138,10 +161,12 @@ std::vector<Finding> detect_too_many_connections(const Facts& facts) {
     std::vector<Finding> findings;
     for (const auto& [key, holder] : holders)
         judge_process(holder, facts.total, findings);
-    judge_host(largest(holders, &Holder::memory_bytes), gauge("TCP.mem"), gauge("tcp_mem.high"),
-               "pages of TCP memory", "net.ipv4.tcp_mem", facts.total, findings);
-    judge_host(largest(holders, &Holder::sockets), gauge("file-nr"), gauge("file-max"),
-               "open files", "fs.file-max", facts.total, findings);
+    judge_host({gauge("TCP.mem"), gauge("tcp_mem.high"), "pages of TCP memory", "net.ipv4.tcp_mem",
+                largest(holders, &Holder::memory_bytes)},
+               facts.total, findings);
+    judge_host({gauge("file-nr"), gauge("file-max"), "open files", "fs.file-max",
+                fills_files(holders, facts.total)},
+               facts.total, findings);
     return findings;
 }
 

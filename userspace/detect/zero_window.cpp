@@ -6,8 +6,10 @@
 // its path (bdp-limited: it is never closed).
 //
 // Who is hurt? A server that does not take what its clients send hurts them. A client that does not
-// take what it asked for may mean it (a paused player): of this host it is worth a warning, and one
-// elsewhere is its user's business. A stopped process means no harm and does it.
+// take what it asked for may mean it (a player that reads in large pieces): of this host it is
+// worth a warning when it does not go on until the end, and one elsewhere is its user's business. A
+// stopped process means no harm and does it. Who only passes on what the next one does not take is
+// not told of.
 #include <fmt/format.h>
 
 #include "detect/slow_readers.h"
@@ -23,8 +25,10 @@ Severity severity_of(const SlowReader& reader) {
         return Severity::kInfo;
     if (reader.stopped)
         return Severity::kCritical;
-    return reader.serves && reader.closed_ns >= threshold::kClosedHurtNs ? Severity::kCritical
-                                                                         : Severity::kWarning;
+    if (!reader.serves)
+        return reader.closed_at_end_ns >= threshold::kClosedHurtNs ? Severity::kWarning
+                                                                   : Severity::kInfo;
+    return reader.closed_ns >= threshold::kClosedHurtNs ? Severity::kCritical : Severity::kWarning;
 }
 
 std::string title_of(const SlowReader& reader, const Names& names) {
@@ -83,7 +87,7 @@ Finding describe(const SlowReader& reader, const Window& total) {
 } // namespace
 
 std::vector<Finding> detect_zero_window(const Facts& facts) {
-    const TcpFlows flows(facts.total);
+    const TcpFlows& flows = facts.flows();
     std::vector<Finding> findings;
     for (const SlowReader& reader : slow_readers(flows, facts))
         if (reader.is_closed())

@@ -40,6 +40,7 @@ inline constexpr auto kCounterNames =
                                      "TcpExt.TCPDSACKRecv",
                                      "TcpExt.TCPAbortOnTimeout",
                                      "TcpExt.TCPTimeWaitOverflow",
+                                     "TcpExt.TWRecycled",
                                      "TcpExt.SyncookiesSent",
                                      "TcpExt.SyncookiesRecv",
                                      "TcpExt.SyncookiesFailed",

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "abi/cgroup.h"
@@ -73,7 +74,7 @@ private:
     // by process; full: others are not looked at, and it is said
     std::map<std::pair<std::uint32_t, std::uint64_t>, One> x_processes;
     std::map<std::string, CpuQuota> x_last; // folder -> as last read; those of x_processes
-    bool x_full = false;
+    bool x_full = false;                    // since the last look
 };
 
 void Cgroups::see(std::span<const std::byte> record, const Names&) {
@@ -140,7 +141,9 @@ Result<void> Cgroups::read_host(std::uint64_t now_ns, const RecordSink& sink) {
         // a process may be moved, or end: its folders are asked for anew every few ticks
         if (one.age % kLooksKept == 0)
             one.folders = x_quotas.folders_of(one.owner.tgid);
-        one.age = one.wanted ? (one.age + 1) % kLooksKept : one.age + 1;
+        // who is gone makes room at once; many clients live for one connection
+        const bool gone = one.folders.empty() && !one.wanted;
+        one.age = gone ? kIdleLooks + 1 : one.wanted ? (one.age + 1) % kLooksKept : one.age + 1;
         one.wanted = false;
         for (const std::string& folder : one.folders)
             tell(one, folder, growth_of(folder, tick), now_ns, sink);
@@ -150,7 +153,7 @@ Result<void> Cgroups::read_host(std::uint64_t now_ns, const RecordSink& sink) {
     for (const auto& [folder, growth] : tick)
         if (growth.now.quota_us)
             x_last.emplace(folder, growth.now);
-    if (!x_full)
+    if (!std::exchange(x_full, false))
         return {};
     return fail(Code::kFailed, "CPU quotas of more than 512 processes are not looked at");
 }

@@ -156,8 +156,11 @@ void FlowGrowth::add_growth(const flow_look& now, const Pace& pace, flow_total& 
 void FlowGrowth::add_windows(const flow_look& now, flow_total& into) {
     const bool zero = now.not_sent && unsent_of(now) && now.snd_wnd < now.mss;
     const bool closed = unread_of(now) && now.rcv_wnd < now.rcv_mss;
-    into.zero_window_ns = lasts(zero, now.when_ns, x_zero_ns);
-    into.closed_window_ns = lasts(closed, now.when_ns, x_closed_ns);
+    // looks do not see a window that opens for a moment, but what came through meanwhile
+    const bool sent = sent_of(now) != sent_of(x_last);
+    const bool received = received_of(now) != received_of(x_last);
+    into.zero_window_ns = lasts(zero && !sent, now.when_ns, x_zero_ns);
+    into.closed_window_ns = lasts(closed && !received, now.when_ns, x_closed_ns);
     into.zero_window = x_known && zero;
     into.closed_window = x_known && closed;
 }

@@ -44,6 +44,7 @@ constexpr Field kTotalFields[] = {
     CULPRIT_FIELD(listen_total, syn_limit, Type::kNumber, "SYN queue: full from here on"),
     CULPRIT_FIELD(listen_total, somaxconn, Type::kNumber, "net.core.somaxconn"),
     CULPRIT_FIELD(listen_total, syncookies, Type::kNumber, "net.ipv4.tcp_syncookies"),
+    CULPRIT_FIELD(listen_total, defer_accept, Type::kNumber, "TCP_DEFER_ACCEPT; 0 off"),
     CULPRIT_FIELD(listen_total, drops, Type::kNumber, "packets this socket dropped"),
     CULPRIT_FIELD(listen_total, established, Type::kNumber,
                   "connections that came into the accept queue"),

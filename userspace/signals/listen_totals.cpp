@@ -166,6 +166,7 @@ void ListenTotals::report(Listener& one, std::uint64_t now_ns, const RecordSink&
     total.syn_limit = syn_limit(v);
     total.somaxconn = v.somaxconn;
     total.syncookies = v.syncookies;
+    total.defer_accept = v.defer_accept;
     total.sockets = v.sockets;
     total.drops = static_cast<std::uint32_t>(v.drops - one.drops); // the kernel's is as wide
     total.synack_retransmits = v.synack_retransmits - one.synacks;
@@ -174,13 +175,12 @@ void ListenTotals::report(Listener& one, std::uint64_t now_ns, const RecordSink&
     look_at_owner(one, total, now_ns);
     one.drops = v.drops;
     one.synacks = v.synack_retransmits;
-    // looks without news are kept for the next record; after trouble each tick has one, so that
-    // shares of time are of the whole run
-    if (!one.troubled && !total.established && !total.accepted && !total.synack_retransmits &&
-        !total.depth && !total.syn_depth)
-        return;
     one.sampled = {};
-    sink(bytes_of(total));
+    // a quiet tick has no record, and its looks do not count: they would thin out what the next
+    // busy one shows; after trouble each tick has one, so that shares of time are of the whole run
+    if (one.troubled || total.established || total.accepted || total.synack_retransmits ||
+        total.depth || total.syn_depth)
+        sink(bytes_of(total));
 }
 
 void ListenTotals::report(Group& group, std::uint64_t now_ns, const RecordSink& sink) const {

@@ -67,6 +67,8 @@ constexpr Field kTotalFields[] = {
     CULPRIT_FIELD(socket_total, unsent_bytes, Type::kBytes, "not acknowledged by the peer"),
     CULPRIT_FIELD(socket_total, unread_bytes, Type::kBytes, "received and not read"),
     CULPRIT_FIELD(socket_total, memory_bytes, Type::kBytes, "of queued packets"),
+    CULPRIT_FIELD(socket_total, open_files, Type::kNumber, "of the process; 0 when not read"),
+    CULPRIT_FIELD(socket_total, files_limit, Type::kNumber, "how many it may open"),
 };
 constexpr Part kTotalKey[] = {
     CULPRIT_PART(socket_total, flow),   CULPRIT_OWNER_PART(socket_total, owner),
@@ -79,6 +81,7 @@ constexpr Part kTotalMaxima[] = {
     CULPRIT_PART(socket_total, at_end),       CULPRIT_PART(socket_total, aged),
     CULPRIT_PART(socket_total, oldest_ns),    CULPRIT_PART(socket_total, unsent_bytes),
     CULPRIT_PART(socket_total, unread_bytes), CULPRIT_PART(socket_total, memory_bytes),
+    CULPRIT_PART(socket_total, open_files),   CULPRIT_PART(socket_total, files_limit),
 };
 constexpr Kind kSocketTotal = {ABI_SOCKET_TOTAL,
                                "socket_total",
