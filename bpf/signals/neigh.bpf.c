@@ -144,9 +144,26 @@ static __always_inline void mac_set(__u8 *to, const __u8 *six_and_more)
 	((__u16 *)to)[2] = ((const __u16 *)six_and_more)[2];
 }
 
-static __always_inline bool describe(struct neigh_event *event, const struct neighbour *n)
+/* The address is behind the structure's end, where typed reads may not go in 5.10 ("access beyond
+ * struct neighbour"), and probe reads not under lockdown=confidentiality. */
+static __always_inline void address_read(struct neigh_event *event, const struct neighbour *n)
 {
 	const __u32 *key = (const __u32 *)n->primary_key;
+	bool v6 = event->family == AF_INET6;
+
+	if (config.probe_reads && v6) {
+		bpf_core_read(event->address, 16, &n->primary_key);
+	} else if (config.probe_reads) {
+		bpf_core_read(event->address, 4, &n->primary_key);
+	} else {
+		addr4_set(event->address, key[0]);
+		for (int i = 1; v6 && i < 4; i++)
+			((__u32 *)event->address)[i] = key[i];
+	}
+}
+
+static __always_inline bool describe(struct neigh_event *event, const struct neighbour *n)
+{
 	struct neigh_table *table = n->tbl;
 	struct net_device *dev = n->dev;
 	struct net *net;
@@ -161,10 +178,7 @@ static __always_inline bool describe(struct neigh_event *event, const struct nei
 	event->family = table->family;
 	if (dev->addr_len == 6)
 		mac_set(event->old_mac, n->ha);
-	addr4_set(event->address, key[0]);
-	if (event->family == AF_INET6)
-		for (int i = 1; i < 4; i++)
-			((__u32 *)event->address)[i] = key[i];
+	address_read(event, n);
 	return true;
 }
 
@@ -202,10 +216,7 @@ static __always_inline void describe_read(struct neigh_event *event, const struc
 	event->netns = BPF_CORE_READ(dev, nd_net.net, ns.inum);
 	event->ifindex = BPF_CORE_READ(dev, ifindex);
 	event->family = BPF_CORE_READ(n, tbl, family);
-	if (event->family == AF_INET6)
-		bpf_core_read(event->address, 16, &n->primary_key);
-	else
-		bpf_core_read(event->address, 4, &n->primary_key);
+	address_read(event, n);
 }
 
 /* net/core/neighbour.c: __neigh_update(), before it decides. The address on the wire is a plain

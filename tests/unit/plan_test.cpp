@@ -55,6 +55,20 @@ TEST_CASE("hooks for a look without any attached are the last ones, and planned 
     CHECK(mentions(plan_signal(signal("socket"), features, true).why, "no owner"));
 }
 
+TEST_CASE("a hook stands in for one that is absent, and only then", "[plan_test]") {
+    const Signal& qdisc = signal("qdisc");
+    CHECK(plan_signal(qdisc, full_kernel()).hooks.size() + 1 == qdisc.hooks.size());
+    Features features = full_kernel();
+    features.hooks.erase("qdisc_enqueue");
+    const SignalStatus status = plan_signal(qdisc, features);
+    CHECK(status.state == State::kDegraded);
+    CHECK(mentions(status.why, "no hook qdisc_enqueue, net_dev_queue stands in"));
+    CHECK(status.hooks.back().arguments == 8);
+    features.hooks.erase("net_dev_queue");
+    CHECK(plan_signal(qdisc, features).state == State::kOff);
+    CHECK(mentions(plan_signal(qdisc, features).why, "this kernel has no hook qdisc_enqueue"));
+}
+
 TEST_CASE("a kernel with everything turns every signal on without reservations", "[plan_test]") {
     for (const Signal* one : all_signals()) {
         const SignalStatus status = plan_signal(*one, full_kernel());
