@@ -85,8 +85,9 @@ int BPF_PROG(qdisc_enqueued, struct Qdisc *qdisc, const struct netdev_queue *txq
 	return stamp_put(skb);
 }
 
-/* For 5.10: right before the packet is given to the root qdisc (net/core/dev.c: __dev_queue_xmit()),
- * also when that is bypassed or has no queue. Most virtual devices have none. */
+/* For 5.10: right before the packet is given to the root qdisc (net/core/dev.c:
+ * __dev_queue_xmit()), also when that is bypassed or has no queue. Most virtual devices have none.
+ */
 SEC("?tp_btf/net_dev_queue")
 int BPF_PROG(qdisc_offered, struct sk_buff *skb)
 {

@@ -5,6 +5,7 @@ A machine has four serial ports: the kernel's console, what the job prints, a ta
 neither disk nor network nor a shared folder, which some kernels have no driver for."""
 import io
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
@@ -42,6 +43,8 @@ def _fetch(into):
 
 def find(note):
     """The command QEMU starts with: this machine's, or a sound one out of the backports of its release."""
+    if platform.machine() != "x86_64":
+        raise packages.Unavailable("the guests are amd64, and run this machine's programs")
     if not shutil.which(BINARY):
         raise packages.Unavailable(f"{BINARY} is not installed")
     if _version(BINARY) >= SOUND:

@@ -54,15 +54,16 @@ def instructions(log):
 
 def map_bytes(pid):
     """What the kernel charges for the maps a process has open."""
-    total = 0
+    maps = {}  # several descriptors may be of the same one
     for entry in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
         try:
             text = entry.read_text()
         except FileNotFoundError:
             continue
-        charged = re.search(r"^memlock:\s+(\d+)", text, re.MULTILINE)
-        total += int(charged[1]) if charged and "map_type:" in text else 0
-    return total
+        told = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        if "map_type" in told:
+            maps[told["map_id"].strip()] = int(told["memlock"])
+    return sum(maps.values())
 
 
 def diagnose(seconds, meanwhile):
@@ -118,7 +119,7 @@ def uploader():
 
 def device(step):
     """Upload through the machine's network card: is its transmit queue called hung, with its name, or is all well?"""
-    shell("modprobe virtio_pci; modprobe virtio_net; sleep 1; ip link set eth0 up; ip addr add 192.0.2.1/24 dev eth0; "
+    shell("modprobe -q virtio_pci || true; modprobe virtio_net; ip link set eth0 up; ip addr add 192.0.2.1/24 dev eth0; "
           "ip neigh replace 192.0.2.2 lladdr 02:00:00:00:00:02 dev eth0 nud permanent")
     with uploader() as sender:
         verdict, _ = diagnose(step["seconds"], lambda pid: None)
