@@ -31,6 +31,7 @@ def options():
     parser.add_argument("--list", action="store_true", help="say which guests there are")
     parser.add_argument("--only", action="append", metavar="NAME", help="a guest by its name; may be repeated")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/debug", metavar="DIR", help="what is tested")
+    parser.add_argument("--steps", metavar="STEP,STEP", help="only these of each guest's steps (default: all)")
     parser.add_argument("--jobs", type=int, default=1, help="guests at a time")
     parser.add_argument("--seconds", type=int, default=600, help="for one guest at most")
     parser.add_argument("--keep", type=pathlib.Path, metavar="DIR", help="keep logs and verdicts of the guests there")
@@ -75,7 +76,8 @@ def boot(command, base, entry, args, folder):
     except packages.Unavailable as error:
         return report.Row(entry["name"], skipped=str(error))
     archive = folder / "initramfs.cpio"
-    image(base, kernel, entry["steps"], archive)
+    wanted = args.steps and args.steps.split(",")
+    image(base, kernel, [step for step in entry["steps"] if not wanted or step["step"] in wanted], archive)
     for _ in range(TRIES):
         with peer.Peer(entry.get("peer")) as other:
             guest = qemu.Guest(command, folder, kernel, archive, {**entry, "devices": other.devices()})

@@ -33,20 +33,31 @@ bool mentions(const std::vector<std::string>& sentences, std::string_view words)
         sentences, [&](const std::string& s) { return s.find(words) != std::string::npos; });
 }
 
+/// Of a run on a kernel that has everything.
+bool is_ordinary(const Hook& hook) {
+    return !hook.alone && !hook.instead_of;
+}
+
 std::size_t attached_hooks(const Signal& signal) {
-    return static_cast<std::size_t>(
-        std::ranges::count_if(signal.hooks, [](const Hook& hook) { return !hook.alone; }));
+    return static_cast<std::size_t>(std::ranges::count_if(signal.hooks, is_ordinary));
+}
+
+bool has_stand_in(const Signal& signal, const Hook& hook) {
+    return std::ranges::any_of(signal.hooks, [&](const Hook& other) {
+        return other.instead_of && std::string_view(other.instead_of) == hook.tracepoint;
+    });
 }
 
 } // namespace
 
-TEST_CASE("hooks for a look without any attached are the last ones, and planned for that only",
+TEST_CASE("hooks for a look without any attached, and those that stand in, are the last ones",
           "[plan_test]") {
     for (const Signal* one : all_signals()) {
         CAPTURE(one->name);
-        CHECK(
-            std::ranges::is_partitioned(one->hooks, [](const Hook& hook) { return !hook.alone; }));
-        CHECK(plan_signal(*one, full_kernel(), true).hooks.size() == one->hooks.size());
+        CHECK(std::ranges::is_partitioned(one->hooks, is_ordinary));
+        CHECK(plan_signal(*one, full_kernel(), true).hooks.size() ==
+              attached_hooks(*one) +
+                  static_cast<std::size_t>(std::ranges::count_if(one->hooks, &Hook::alone)));
     }
     CHECK(attached_hooks(signal("socket")) + 1 == signal("socket").hooks.size());
     Features features = full_kernel();
@@ -108,7 +119,7 @@ TEST_CASE("a missing required hook turns off the signals that need it and no oth
           "[plan_test]") {
     for (const Signal* one : all_signals())
         for (const Hook& hook : one->hooks) {
-            if (!hook.required)
+            if (!hook.required || hook.instead_of || has_stand_in(*one, hook))
                 continue;
             Features features = full_kernel();
             features.hooks.erase(hook.tracepoint);
@@ -116,7 +127,8 @@ TEST_CASE("a missing required hook turns off the signals that need it and no oth
                 const SignalStatus status = plan_signal(*any, features);
                 CAPTURE(hook.tracepoint, status.name);
                 const bool needs = std::ranges::any_of(any->hooks, [&](const Hook& h) {
-                    return h.required && std::string_view(h.tracepoint) == hook.tracepoint;
+                    return h.required && !h.instead_of &&
+                           std::string_view(h.tracepoint) == hook.tracepoint;
                 });
                 CHECK(status.state == (needs ? State::kOff : State::kOn));
                 CHECK(mentions(status.why, hook.tracepoint) == needs);
