@@ -60,18 +60,17 @@ static __always_inline bool may_sample(struct drop_value *value)
 	return true;
 }
 
-static __always_inline __u8 protocol_of(const struct sk_buff *skb)
+/* Straight into the key: the stack is short. */
+static __always_inline void protocol_read(struct drop_key *key, const struct sk_buff *skb)
 {
 	__u16 offset = skb->network_header;
-	__u8 protocol = 0;
 
 	if (!config.probe_reads || !offset || offset == 0xffff)
-		return 0;
+		return;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		bpf_probe_read_kernel(&protocol, 1, skb->head + offset + 9);
+		bpf_probe_read_kernel(&key->protocol, 1, skb->head + offset + 9);
 	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		bpf_probe_read_kernel(&protocol, 1, skb->head + offset + 6);
-	return protocol;
+		bpf_probe_read_kernel(&key->protocol, 1, skb->head + offset + 6);
 }
 
 /* Where a datagram went to, 0 when it is none. */
@@ -85,6 +84,13 @@ static __always_inline __u16 udp_port_of(const struct sk_buff *skb, __u8 protoco
 	/* struct udphdr: source, dest */
 	bpf_probe_read_kernel(&port, sizeof(port), skb->head + offset + sizeof(port));
 	return bpf_ntohs(port);
+}
+
+/* Of a packet that is on no device: its socket tells, or the call that reads it. */
+static __noinline __u32 netns_without_device(const struct sk_buff *skb, struct sock *sk,
+					     __u8 protocol)
+{
+	return sk ? netns_of_common(&sk->__sk_common) : netns_of_reader(udp_port_of(skb, protocol));
 }
 
 static __always_inline void send_stack(void *ctx, const struct drop_event *event)
@@ -111,21 +117,21 @@ static __always_inline void send_stack(void *ctx, const struct drop_event *event
 	record_send(record, sizeof(*record));
 }
 
-/* The verifier pays for each load of a pointer on each path, so they come before the paths part. */
-struct dropped {
-	const struct sk_buff *skb;
-	const struct net_device *dev;
-	struct sock *sk;
-};
-
-static __noinline int sample(void *ctx, struct abi_ledger *ledger, const struct dropped *dropped,
-			     const struct drop_key *key, struct drop_value *value)
+/* The caller's stack and this one together are all that kernels before 6.13 give to a program
+ * ("combined stack size of 2 calls is 544. Too large"), so what can be had anew is not handed over.
+ */
+static __noinline int sample(__u64 *ctx, struct sock *sk, const struct drop_key *key,
+			     struct drop_value *value)
 {
-	const struct sk_buff *skb = dropped->skb;
-	struct sock *sk = dropped->sk;
+	/* the verifier pays for each load of a pointer on each path: before the paths part */
+	const struct sk_buff *skb = (const struct sk_buff *)ctx[0];
+	const struct net_device *dev = skb->dev;
+	struct abi_ledger *ledger = ledger_of(ABI_DROP);
 	struct drop_event event = {};
 	struct packet packet = {};
 
+	if (!ledger)
+		return 0;
 	event.flow.netns = key->netns;
 	event.flow.ifindex = key->ifindex;
 	if (!sk && !key->ifindex && key->netns)
@@ -148,7 +154,7 @@ static __noinline int sample(void *ctx, struct abi_ledger *ledger, const struct 
 	event.icmp_type = packet.icmp_type;
 	event.icmp_code = packet.icmp_code;
 	event.path = path_of(skb);
-	event.tagged = came_tagged(skb, dropped->dev);
+	event.tagged = came_tagged(skb, dev);
 	event.vlan = event.tagged && skb->vlan_proto ? skb->vlan_tci & VLAN_ID_MASK : 0;
 	if (wanted(ABI_DROP))
 		record_put(ledger, &event.head, ABI_DROP, sizeof(event));
@@ -167,7 +173,7 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 	struct abi_ledger *ledger = ledger_of(ABI_DROP);
 	struct drop_key key = { .location = (__u64)location };
 	/* the socket the packet belonged to (sent by us), or the one it was for (since 6.11) */
-	struct dropped dropped = { .skb = skb, .dev = skb->dev, .sk = sock_of_skb(skb) };
+	struct sock *sk = sock_of_skb(skb);
 	struct drop_value *value;
 
 	if (!ledger)
@@ -176,12 +182,11 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 	if (config.args[HOOK_KFREE] > 2)
 		key.reason = (__u32)ctx[2];
 	if (config.args[HOOK_KFREE] > 3 && ctx[3])
-		dropped.sk = (struct sock *)ctx[3];
-	key.protocol = protocol_of(skb);
-	place_of_device(dropped.dev, &key.netns, &key.ifindex);
+		sk = (struct sock *)ctx[3];
+	protocol_read(&key, skb);
+	place_of_device(skb->dev, &key.netns, &key.ifindex);
 	if (!key.netns)
-		key.netns = dropped.sk ? netns_of_common(&dropped.sk->__sk_common)
-				       : netns_of_reader(udp_port_of(skb, key.protocol));
+		key.netns = netns_without_device(skb, sk, key.protocol);
 	if (!place_matches(key.netns, key.ifindex)) {
 		count_one(&ledger->filtered);
 		return 0;
@@ -196,7 +201,7 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 	add_alone(&value->bytes, skb->len);
 	/* without a filter the limit comes first: a storm must not pay for records nobody gets */
 	if ((wanted(ABI_DROP) || wanted(ABI_DROP_STACK)) && (config.filters || may_sample(value)))
-		sample(ctx, ledger, &dropped, &key, value);
+		sample(ctx, sk, &key, value);
 	else
 		add_alone(&ledger->limited, 1);
 	return 0;

@@ -2,6 +2,7 @@
 """Debian packages without a trace on this machine: fetched by apt with lists and state of its own, unpacked into a cache.
 
 Which mirror is asked stands in this machine's own package sources; these stay as they are."""
+import fcntl
 import functools
 import os
 import pathlib
@@ -118,14 +119,18 @@ def newest(versions):
 
 
 def cached(name, refresh, fetch):
-    """A folder in the cache, which `fetch` fills when it is not there yet; never one that is half full."""
+    """A folder in the cache, which `fetch` fills when it is not there yet; never one that is half full. One at a time: apt's
+    lists are shared."""
     folder = CACHE / name
-    if folder.exists() and not refresh:
-        return folder
-    fresh = folder.with_name(folder.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    fetch(fresh)
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists() and not refresh:
+            return folder
+        fresh = folder.with_name(folder.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        fetch(fresh)
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
     return folder
