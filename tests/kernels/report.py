@@ -81,9 +81,10 @@ def line(row):
     wrong = problems(row)
     outcomes = [one["result"] for one in row.outcomes()]
     states = [signal["state"] for signal in row.signals().values()]
+    failed = len(outcomes) - outcomes.count("ok") - outcomes.count("skip")
     told = [f"{row.name:10} {row.release:28} {'ok' if not wrong else 'FAILED':6} {row.seconds:4.0f} s",
             f"signals {states.count('on')} on {states.count('degraded')} degraded {states.count('off')} off",
-            f"tests {outcomes.count('ok')} ok {outcomes.count('skip')} skipped {len(outcomes) - outcomes.count('ok') - outcomes.count('skip')} failed",
+            f"tests {outcomes.count('ok')} ok {outcomes.count('skip')} skipped {failed} failed",
             f"start {row.start_ms():.0f} ms, {row.rss_mb():.1f} MB, maps {row.map_mb():.1f} MB"]
     return "  ".join(told) + "".join(f"\n    {sentence}" for sentence in wrong)
 
@@ -117,9 +118,11 @@ def table(rows):
             cells.append(signal["state"] + (f" ({', '.join(marks)})" if marks else ""))
         out.append("| " + " | ".join(cells) + " |")
     most = [max(row.instructions().values(), default=0) for row in rows]
-    out.append("| verifier, most instructions of a program | " + " | ".join(f"{count:,}" for count in most) + " |")
-    out.append("| memory (RSS) | " + " | ".join(f"{row.rss_mb():.1f} MB" for row in rows) + " |")
-    out.append("| memory of maps in the kernel | " + " | ".join(f"{row.map_mb():.1f} MB" for row in rows) + " |")
+    for what, figures in (("verifier: most instructions of a program", [f"{count:,}" for count in most]),
+                          ("start with --debug, at 2 ns per instruction", [f"{row.start_ms() / 1000:.1f} s" for row in rows]),
+                          ("memory of the process", [f"{row.rss_mb():.1f} MB" for row in rows]),
+                          ("memory of the maps (before 6.4: as if full)", [f"{row.map_mb():.1f} MB" for row in rows])):
+        out.append(f"| {what} | {' | '.join(figures)} |")
     return "\n".join(out + [""] + [f"{number}. {name}: {why}" for number, (name, why) in enumerate(notes, 1)])
 
 

@@ -35,6 +35,7 @@ def options():
     parser.add_argument("--jobs", type=int, default=1, help="guests at a time")
     parser.add_argument("--seconds", type=int, default=600, help="for one guest at most")
     parser.add_argument("--keep", type=pathlib.Path, metavar="DIR", help="keep logs and verdicts of the guests there")
+    parser.add_argument("--from", dest="earlier", type=pathlib.Path, metavar="DIR", help="boot nothing: report what --keep kept there")
     parser.add_argument("--refresh", action="store_true", help="ask the mirror for newer kernels than those in the cache")
     parser.add_argument("--record", action="store_true", help="take these instruction counts as the measure from now on")
     parser.add_argument("--readme", action="store_true", help="write the table into the README")
@@ -92,6 +93,15 @@ def boot(command, base, entry, args, folder):
     return report.Row(entry["name"], release=kernel.release, seconds=guest.seconds, results=json.loads(results.read_text()))
 
 
+def reread(entry, folder):
+    """The row of an earlier run."""
+    results = folder / entry["name"] / "results/results.json"
+    if not results.exists():
+        return report.Row(entry["name"], skipped="nothing was kept")
+    told = json.loads(results.read_text())
+    return report.Row(entry["name"], release=told["release"], results=told)
+
+
 def chosen(args):
     guests = report.guests()
     unknown = set(args.only or []) - {entry["name"] for entry in guests}
@@ -100,19 +110,25 @@ def chosen(args):
     return [entry for entry in guests if not args.only or entry["name"] in args.only]
 
 
-def run(args, scratch):
-    try:
-        command = qemu.find(note)
-        base = userland(args.build, scratch)
-    except packages.Unavailable as error:
-        print(f"SKIP: {error}")
-        return SKIPPED
-    rows = []
+def boot_all(args, scratch):
+    """The rows, as they come."""
+    command = qemu.find(note)
+    base = userland(args.build, scratch)
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         jobs = [pool.submit(boot, command, base, entry, args, (args.keep or scratch) / entry["name"]) for entry in chosen(args)]
         for job in jobs:
-            rows.append(job.result())
-            print(report.line(rows[-1]), flush=True)
+            yield job.result()
+
+
+def run(args, scratch):
+    rows = []
+    try:
+        for row in [reread(entry, args.earlier) for entry in chosen(args)] if args.earlier else boot_all(args, scratch):
+            rows.append(row)
+            print(report.line(row), flush=True)
+    except packages.Unavailable as error:
+        print(f"SKIP: {error}")
+        return SKIPPED
     if args.record:
         report.record(rows)
     if args.readme:
