@@ -5,6 +5,7 @@
 
 /* packets */
 struct netdev_queue;
+struct Qdisc;
 
 struct net_device {
 	int ifindex;
@@ -13,6 +14,7 @@ struct net_device {
 	possible_net_t nd_net;
 	unsigned long state;
 	struct netdev_queue *_tx;
+	struct Qdisc *qdisc;
 	const unsigned char *dev_addr;
 };
 
@@ -99,6 +101,7 @@ struct netdev_queue {
 };
 
 struct Qdisc {
+	int (*enqueue)(struct sk_buff *skb, struct Qdisc *sch, struct sk_buff **to_free);
 	const struct Qdisc_ops *ops;
 	u32 handle;
 	u32 parent;

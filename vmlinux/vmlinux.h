@@ -285,8 +285,13 @@ struct tcp_timewait_sock {
 	struct inet_timewait_sock tw_sk;
 };
 
+struct super_block {
+	unsigned long s_magic;
+};
+
 struct inode {
 	u64 i_ino;
+	struct super_block *i_sb;
 };
 
 struct file {

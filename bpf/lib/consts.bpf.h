@@ -89,6 +89,9 @@
 #define SOCK_SNDBUF_LOCK 1
 #define SOCK_RCVBUF_LOCK 2
 
+/* linux/magic.h */
+#define SOCKFS_MAGIC 0x534F434B
+
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
 

@@ -55,7 +55,7 @@ static __always_inline void take_over(struct abi_socket *known, __u32 provenance
 	known->owner.cgroup_id = cgroup;
 }
 
-/* A socket older than culprit that no walk found: Linux 5.10 has none. */
+/* A socket older than culprit that no walk found, which no file led to at that moment. */
 static __always_inline struct abi_socket *learn_old(const struct sock *sk, __u64 key)
 {
 	struct abi_socket fresh = {};

@@ -204,7 +204,7 @@ int BPF_PROG(connection_exit, struct task_struct *task)
 }
 
 /* Sockets older than culprit, and those nobody was seen using: run at start and for the last look,
- * over the file tables of all tasks. Since 5.11 (bpf_sock_from_file). */
+ * over the file tables of all tasks. */
 SEC("?iter/task_file")
 int connection_walk(struct bpf_iter__task_file *ctx)
 {

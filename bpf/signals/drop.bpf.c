@@ -34,18 +34,17 @@ static __always_inline bool may_sample(struct drop_slot *slot)
 	return true;
 }
 
-static __always_inline __u8 protocol_of(const struct sk_buff *skb)
+/* Straight into the key: the stack is short. */
+static __always_inline void protocol_read(struct drop_key *key, const struct sk_buff *skb)
 {
 	__u16 offset = skb->network_header;
-	__u8 protocol = 0;
 
 	if (!config.probe_reads || !offset || offset == 0xffff)
-		return 0;
+		return;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		bpf_probe_read_kernel(&protocol, 1, skb->head + offset + 9);
+		bpf_probe_read_kernel(&key->protocol, 1, skb->head + offset + 9);
 	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		bpf_probe_read_kernel(&protocol, 1, skb->head + offset + 6);
-	return protocol;
+		bpf_probe_read_kernel(&key->protocol, 1, skb->head + offset + 6);
 }
 
 /* Where a datagram went to, 0 when it is none. */
@@ -59,6 +58,13 @@ static __always_inline __u16 udp_port_of(const struct sk_buff *skb, __u8 protoco
 	/* struct udphdr: source, dest */
 	bpf_probe_read_kernel(&port, sizeof(port), skb->head + offset + sizeof(port));
 	return bpf_ntohs(port);
+}
+
+/* Of a packet that is on no device: its socket tells, or the call that reads it. */
+static __noinline __u32 netns_without_device(const struct sk_buff *skb, struct sock *sk,
+					     __u8 protocol)
+{
+	return sk ? netns_of_common(&sk->__sk_common) : netns_of_reader(udp_port_of(skb, protocol));
 }
 
 /* The verifier pays for each load of a pointer on each path, so they come before the paths part. */
@@ -186,11 +192,10 @@ int BPF_PROG(drop_skb, const struct sk_buff *skb, void *location)
 		key.reason = (__u32)ctx[2];
 	if (config.args[HOOK_KFREE] > 3 && ctx[3])
 		dropped.sk = (struct sock *)ctx[3];
-	key.protocol = protocol_of(skb);
-	place_of_device(dropped.dev, &key.netns, &key.ifindex);
+	protocol_read(&key, skb);
+	place_of_device(skb->dev, &key.netns, &key.ifindex);
 	if (!key.netns)
-		key.netns = dropped.sk ? netns_of_common(&dropped.sk->__sk_common)
-				       : netns_of_reader(udp_port_of(skb, key.protocol));
+		key.netns = netns_without_device(skb, dropped.sk, key.protocol);
 	if (!place_matches(key.netns, key.ifindex)) {
 		count_one(&ledger->filtered);
 		return 0;

@@ -133,11 +133,8 @@ static __always_inline bool is_from_icmp(__u32 error, __u16 protocol)
 	}
 }
 
-/* net/core/sock.c: sk_error_report(). Since 5.15. Runs in softirq, or in the backlog of whoever
- * holds the socket: the running task means nothing. An ICMP error about an established TCP
- * connection does not come here: the socket only keeps it (retransmit: soft_error). */
-SEC("?tp_btf/inet_sk_error_report")
-int BPF_PROG(icmp_received, const struct sock *sk)
+/* In softirq, or in the backlog of whoever holds the socket: the running task means nothing. */
+static __always_inline int received(const struct sock *sk)
 {
 	struct abi_ledger *ledger = ledger_of(ABI_ICMP);
 	struct icmp_key key = { .direction = ABI_RECEIVED };
@@ -161,4 +158,21 @@ int BPF_PROG(icmp_received, const struct sock *sk)
 	event.direction = ABI_RECEIVED;
 	record_put(ledger, &event.head, ABI_ICMP, sizeof(event));
 	return 0;
+}
+
+/* net/core/sock.c: sk_error_report(). Since 5.15. An ICMP error about an established TCP
+ * connection does not come here: the socket only keeps it (retransmit: soft_error). */
+SEC("?tp_btf/inet_sk_error_report")
+int BPF_PROG(icmp_received, const struct sock *sk)
+{
+	return received(sk);
+}
+
+/* For 5.10: an error that ends an attempt to connect (net/ipv4/tcp_ipv4.c: tcp_v4_err()). */
+SEC("?tp_btf/inet_sock_set_state")
+int BPF_PROG(icmp_ended, const struct sock *sk, int oldstate, int newstate)
+{
+	if (sk->sk_protocol != IPPROTO_TCP || oldstate != TCP_SYN_SENT || newstate != TCP_CLOSE)
+		return 0;
+	return received(sk);
 }

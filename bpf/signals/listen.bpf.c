@@ -8,6 +8,17 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+/* From what it has counted and queued so far. */
+static __always_inline void begin(struct listen_value *value, __u64 key)
+{
+	value->since_ns = bpf_ktime_get_boot_ns();
+	value->drops_before = value->drops;
+	value->drops_told = value->drops;
+	value->depth_before = value->depth;
+	group_join(value, key);
+	count_refused(ABI_LISTEN, bpf_map_update_elem(&listening, &key, value, BPF_NOEXIST));
+}
+
 static __always_inline void enter(const struct sock *sk)
 {
 	struct listen_value value = {};
@@ -19,14 +30,33 @@ static __always_inline void enter(const struct sock *sk)
 		return;
 	flow_from_common(&value.flow, &sk->__sk_common);
 	owner_from_sock(&value.owner, sk, true);
-	value.since_ns = bpf_ktime_get_boot_ns();
 	value.drops = sk->sk_drops.counter;
-	value.drops_before = value.drops;
-	value.drops_told = value.drops;
-	value.depth_before = sk->sk_ack_backlog;
-	value.depth = value.depth_before;
-	group_join(&value, key);
-	count_refused(ABI_LISTEN, bpf_map_update_elem(&listening, &key, &value, BPF_NOEXIST));
+	value.depth = sk->sk_ack_backlog;
+	begin(&value, key);
+}
+
+/* The same by probe reads; the walk of the connection signal was there before and knows the owner.
+ */
+static __always_inline void enter_read(const struct sock *sk)
+{
+	struct listen_value value = {};
+	__u64 key = (__u64)sk;
+
+	if (bpf_map_lookup_elem(&listening, &key))
+		return;
+	value.flow.local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	value.flow.family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	value.flow.protocol = IPPROTO_TCP;
+	value.flow.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	value.flow.ifindex = BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if);
+	if (value.flow.family == AF_INET6)
+		BPF_CORE_READ_INTO(&value.flow.local, sk, __sk_common.skc_v6_rcv_saddr);
+	else
+		addr4_set(value.flow.local, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
+	owner_from_sock(&value.owner, sk, false);
+	value.drops = BPF_CORE_READ(sk, sk_drops.counter);
+	value.depth = BPF_CORE_READ(sk, sk_ack_backlog);
+	begin(&value, key);
 }
 
 /* An entry at the address of a socket that only now begins to listen is left over from one that is
@@ -114,8 +144,18 @@ SEC("?iter/task_file")
 int listen_walk(struct bpf_iter__task_file *ctx)
 {
 	struct file *file = ctx->file;
-	struct sock *sk = file ? sock_of_file(file) : NULL;
+	const struct sock *address;
+	struct sock *sk;
 
+	if (!file)
+		return 0;
+	if (!has_typed_files()) {
+		address = address_of_file(file);
+		if (address && listens_at(address))
+			enter_read(address);
+		return 0;
+	}
+	sk = sock_of_file(file);
 	if (sk && !is_datagram(sk) && sk->__sk_common.skc_state == TCP_LISTEN)
 		enter(sk);
 	return 0;

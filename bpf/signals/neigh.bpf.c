@@ -4,7 +4,7 @@
 #include "vmlinux.h"
 
 #include "filter.bpf.h"
-#include "neigh.h"
+#include "neighbour.bpf.h"
 #include "owner.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -36,17 +36,6 @@ static __always_inline bool may_send(void)
 		sent = 0;
 	}
 	return sent++ < EVENTS_PER_INTERVAL;
-}
-
-/* NUD_INCOMPLETE is 1, NUD_PERMANENT 8. */
-static __always_inline __u32 state_number(__u8 state)
-{
-	__u32 number = 0;
-
-	for (int i = 0; i < 8; i++)
-		if (state & (1 << i))
-			number = i + 1;
-	return number;
 }
 
 static __always_inline bool is_wanted(const struct neigh_event *event)
@@ -138,36 +127,6 @@ static __always_inline void add_waiting(struct neigh_event *event, __u64 key)
 	bpf_map_delete_elem(&waiting, &key);
 }
 
-static __always_inline void mac_set(__u8 *to, const __u8 *six_and_more)
-{
-	((__u32 *)to)[0] = ((const __u32 *)six_and_more)[0];
-	((__u16 *)to)[2] = ((const __u16 *)six_and_more)[2];
-}
-
-static __always_inline bool describe(struct neigh_event *event, const struct neighbour *n)
-{
-	const __u32 *key = (const __u32 *)n->primary_key;
-	struct neigh_table *table = n->tbl;
-	struct net_device *dev = n->dev;
-	struct net *net;
-
-	if (!dev || !table)
-		return false;
-	net = dev->nd_net.net;
-	if (!net)
-		return false;
-	event->netns = net->ns.inum;
-	event->ifindex = dev->ifindex;
-	event->family = table->family;
-	if (dev->addr_len == 6)
-		mac_set(event->old_mac, n->ha);
-	addr4_set(event->address, key[0]);
-	if (event->family == AF_INET6)
-		for (int i = 1; i < 4; i++)
-			((__u32 *)event->address)[i] = key[i];
-	return true;
-}
-
 /* net/core/neighbour.c: neigh_timer_handler(), behind the last probe; nearly always the state is
  * another one. Entries that were asked again in that moment are missed: they fail again. */
 SEC("?tp_btf/neigh_timer_handler")
@@ -194,18 +153,6 @@ int BPF_PROG(neigh_failed, struct neighbour *n, int error)
 	else
 		send(ledger, &event);
 	return 0;
-}
-
-static __always_inline void describe_read(struct neigh_event *event, const struct neighbour *n,
-					  const struct net_device *dev)
-{
-	event->netns = BPF_CORE_READ(dev, nd_net.net, ns.inum);
-	event->ifindex = BPF_CORE_READ(dev, ifindex);
-	event->family = BPF_CORE_READ(n, tbl, family);
-	if (event->family == AF_INET6)
-		bpf_core_read(event->address, 16, &n->primary_key);
-	else
-		bpf_core_read(event->address, 4, &n->primary_key);
 }
 
 /* net/core/neighbour.c: __neigh_update(), before it decides. The address on the wire is a plain

@@ -60,11 +60,8 @@ static __always_inline __u64 stamp_take(__u32 at, const struct sk_buff *skb)
 	return stamps[at].bytes == skb->len ? stamps[at].when_ns : 0;
 }
 
-/* Fires after a successful enqueue to a root qdisc (net/core/dev.c: dev_qdisc_enqueue()); not when
- * an empty queue is bypassed, and not in 5.10. */
-SEC("?tp_btf/qdisc_enqueue")
-int BPF_PROG(qdisc_enqueued, struct Qdisc *qdisc, const struct netdev_queue *txq,
-	     struct sk_buff *skb)
+/* A packet goes into a queue. */
+static __always_inline int stamp_put(const struct sk_buff *skb)
 {
 	__u32 at = stamp_of(skb);
 
@@ -77,6 +74,27 @@ int BPF_PROG(qdisc_enqueued, struct Qdisc *qdisc, const struct netdev_queue *txq
 	stamps[at].skb = (__u64)skb;
 	stamped[at] = 1;
 	return 0;
+}
+
+/* Fires after a successful enqueue to a root qdisc (net/core/dev.c: dev_qdisc_enqueue()); not when
+ * an empty queue is bypassed, and not in 5.10. */
+SEC("?tp_btf/qdisc_enqueue")
+int BPF_PROG(qdisc_enqueued, struct Qdisc *qdisc, const struct netdev_queue *txq,
+	     struct sk_buff *skb)
+{
+	return stamp_put(skb);
+}
+
+/* For 5.10: right before the packet is given to the root qdisc (net/core/dev.c:
+ * __dev_queue_xmit()), also when that is bypassed or has no queue. Most virtual devices have none.
+ */
+SEC("?tp_btf/net_dev_queue")
+int BPF_PROG(qdisc_offered, struct sk_buff *skb)
+{
+	struct net_device *dev = skb->dev;
+	struct Qdisc *qdisc = dev ? dev->qdisc : NULL;
+
+	return qdisc && qdisc->enqueue ? stamp_put(skb) : 0;
 }
 
 static __always_inline __u32 slot_of(__u64 sojourn_ns)

@@ -136,24 +136,39 @@ int socket_udp(struct bpf_iter__udp *ctx)
 	return put(seq, &info);
 }
 
+/* The socket behind a file, and whether it listens: most are connected, and what they are is not
+ * asked of the sock, whose memory is cold. */
+static __always_inline const struct sock *inet_of_file(struct file *file, bool *listens)
+{
+	struct socket *socket;
+	const struct sock *sk;
+
+	if (!has_typed_files()) {
+		sk = address_of_file(file);
+		*listens = sk && listens_at(sk);
+		return sk;
+	}
+	socket = bpf_sock_from_file(file);
+	sk = socket && is_inet(socket) ? socket->sk : NULL;
+	*listens = sk && socket->state == SS_UNCONNECTED && sk->__sk_common.skc_state == TCP_LISTEN;
+	return sk;
+}
+
 /* Whose sockets they are, where no hook of the connection signal has seen it: run once before the
- * others, over the file tables of all tasks. Since 5.11 (bpf_sock_from_file). */
+ * others, over the file tables of all tasks. */
 SEC("?iter/task_file")
 int socket_walk(struct bpf_iter__task_file *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
+	bool added, listens = false;
 	struct abi_ledger *ledger;
-	struct socket *socket;
-	struct sock *sk;
-	bool added;
+	const struct sock *sk;
 
-	socket = task && file ? bpf_sock_from_file(file) : NULL;
-	sk = socket && is_inet(socket) ? socket->sk : NULL;
+	sk = task && file ? inet_of_file(file, &listens) : NULL;
 	if (!sk)
 		return 0;
-	/* most are connected: what they are is not asked of the sock, whose memory is cold */
-	if (socket->state == SS_UNCONNECTED && sk->__sk_common.skc_state == TCP_LISTEN)
+	if (listens)
 		added = walk_file(task, file, ctx->meta->session_id) == 0;
 	else
 		added = held_add(sk, task);

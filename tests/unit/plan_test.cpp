@@ -33,18 +33,32 @@ bool mentions(const std::vector<std::string>& sentences, std::string_view words)
         sentences, [&](const std::string& s) { return s.find(words) != std::string::npos; });
 }
 
-/// Not one that takes the place of others.
-bool is_usual(const Hook& hook) {
+/// Of a run on a kernel that has everything.
+bool is_ordinary(const Hook& hook) {
     return !hook.alone && !hook.instead_of;
 }
 
 std::size_t attached_hooks(const Signal& signal) {
-    return static_cast<std::size_t>(std::ranges::count_if(signal.hooks, is_usual));
+    return static_cast<std::size_t>(std::ranges::count_if(signal.hooks, is_ordinary));
+}
+
+bool has_stand_in(const Signal& signal, const Hook& hook) {
+    return std::ranges::any_of(signal.hooks, [&](const Hook& other) {
+        return other.instead_of && std::string_view(other.instead_of) == hook.tracepoint;
+    });
 }
 
 } // namespace
 
-TEST_CASE("hooks for a look without any attached are planned for that only", "[plan_test]") {
+TEST_CASE("hooks for a look without any attached, and those that stand in, are the last ones",
+          "[plan_test]") {
+    for (const Signal* one : all_signals()) {
+        CAPTURE(one->name);
+        CHECK(std::ranges::is_partitioned(one->hooks, is_ordinary));
+        CHECK(plan_signal(*one, full_kernel(), true).hooks.size() ==
+              attached_hooks(*one) +
+                  static_cast<std::size_t>(std::ranges::count_if(one->hooks, &Hook::alone)));
+    }
     CHECK(attached_hooks(signal("socket")) + 1 == signal("socket").hooks.size());
     Features features = full_kernel();
     features.hooks.erase("iter/task_file");
@@ -52,11 +66,18 @@ TEST_CASE("hooks for a look without any attached are planned for that only", "[p
     CHECK(mentions(plan_signal(signal("socket"), features, true).why, "no owner"));
 }
 
-TEST_CASE("hooks that are not always planned are the last ones", "[plan_test]") {
-    for (const Signal* one : all_signals()) {
-        CAPTURE(one->name);
-        CHECK(std::ranges::is_partitioned(one->hooks, is_usual));
-    }
+TEST_CASE("a hook stands in for one that is absent, and only then", "[plan_test]") {
+    const Signal& qdisc = signal("qdisc");
+    CHECK(plan_signal(qdisc, full_kernel()).hooks.size() + 1 == qdisc.hooks.size());
+    Features features = full_kernel();
+    features.hooks.erase("qdisc_enqueue");
+    const SignalStatus status = plan_signal(qdisc, features);
+    CHECK(status.state == State::kDegraded);
+    CHECK(mentions(status.why, "no hook qdisc_enqueue, net_dev_queue stands in"));
+    CHECK(status.hooks.back().arguments == 8);
+    features.hooks.erase("net_dev_queue");
+    CHECK(plan_signal(qdisc, features).state == State::kOff);
+    CHECK(mentions(plan_signal(qdisc, features).why, "this kernel has no hook qdisc_enqueue"));
 }
 
 TEST_CASE("a hook that is absent has its place taken", "[plan_test]") {
@@ -109,7 +130,7 @@ TEST_CASE("a missing required hook turns off the signals that need it and no oth
           "[plan_test]") {
     for (const Signal* one : all_signals())
         for (const Hook& hook : one->hooks) {
-            if (!hook.required || hook.instead_of)
+            if (!hook.required || hook.instead_of || has_stand_in(*one, hook))
                 continue;
             Features features = full_kernel();
             features.hooks.erase(hook.tracepoint);

@@ -48,11 +48,12 @@ __u32 type_of(const Found& found, const std::string& hook) {
     return it == types.end() ? 0 : it->second;
 }
 
-/// An iterator has one argument, its context. The one over file tables is older than the helper
-/// that makes it useful.
-bool has_iterator(const Found& found, const std::string& hook) {
-    return type_of(found, hook) &&
-           (hook != "iter/task_file" || found.functions.contains("bpf_sock_from_file"));
+/// An iterator has one argument, its context. That over file tables counts as one with two where
+/// there is the helper that leads from a file to its socket.
+std::uint32_t iterator_args(const Found& found, const std::string& hook) {
+    if (!type_of(found, hook))
+        return 0;
+    return hook == "iter/task_file" && found.functions.contains("bpf_sock_from_file") ? 2 : 1;
 }
 
 /// The kernel's names carry the enum's prefix: SKB_DROP_REASON_NO_SOCKET, QDISC_DROP_OVERLIMIT,
@@ -177,7 +178,7 @@ Features read_features(const std::vector<std::string>& wanted,
     for (const std::string& hook : wanted) {
         const __u32 type = type_of(found, hook);
         const std::uint32_t args =
-            is_walk(hook) ? has_iterator(found, hook) : count_args(btf, type);
+            is_walk(hook) ? iterator_args(found, hook) : count_args(btf, type);
         if (!args || hidden.contains(hook))
             continue;
         features.hooks[hook] = args;

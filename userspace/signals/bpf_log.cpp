@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
+#include <mutex>
 #include <sstream>
 #include <string>
 
@@ -25,6 +26,8 @@ int print_libbpf(libbpf_print_level, const char* format, va_list args) {
         static_cast<std::size_t>(std::max(std::vsnprintf(nullptr, 0, format, again), 0)), ' ');
     va_end(again);
     std::vsnprintf(line.data(), line.size() + 1, format, args);
+    static std::mutex whole; // objects load side by side
+    const std::lock_guard guard(whole);
     std::istringstream lines(line); // a verifier log is one message of many lines
     while (std::getline(lines, line))
         log(Level::kDebug, line);

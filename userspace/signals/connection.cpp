@@ -86,6 +86,9 @@ constexpr Kind kClose = {ABI_CLOSE,           "close",   "life of each closed co
                          kCloseKey,           kCloseSums};
 constexpr const Kind* kKinds[] = {&kConnect, &kClose};
 
+constexpr Argument kWalkArguments[] = {
+    {2, "owners of UDP and raw sockets",
+     "UDP and raw sockets have no owner (needs bpf_sock_from_file, Linux 5.11)"}};
 constexpr Hook kHooks[] = {
     {"inet_sock_set_state", "connection_state", true, ""},
     {"tcp_destroy_sock", "connection_free", true, ""},
@@ -94,8 +97,8 @@ constexpr Hook kHooks[] = {
     {"sched_process_fork", "connection_fork", false, "a server that forks workers stands for them"},
     {"sched_process_exit", "connection_exit", false,
      "a listening socket stays with the process that made it, also when that ended"},
-    {kTaskFileIterator, "connection_walk", false,
-     "sockets older than culprit have no owner (needs bpf_sock_from_file, Linux 5.11)"},
+    {kTaskFileIterator, "connection_walk", false, "sockets older than culprit have no owner",
+     kWalkArguments},
 };
 
 } // namespace

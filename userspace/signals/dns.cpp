@@ -96,13 +96,17 @@ constexpr const Kind* kKinds[] = {&kDns, &kDnsTotal};
 
 constexpr Hook kHooks[] = {
     {"net_dev_queue", "dns_sent", true, "", {}, true},
-    {"sock_recv_length", "dns_read", false,
-     "answers are matched by port and id, those over TCP are not seen"},
+    {"sock_recv_length", "dns_read", true, ""},
     {"sock_send_length", "dns_streamed", false, "questions over TCP are not seen"},
     {"inet_sk_error_report", "dns_refused", false,
      "a question that met an ICMP error counts as one without an answer"},
     {kMapElemIterator, "dns_look", true, ""},
-    {"consume_skb", "dns_consumed", true, "", {}, true, false, "sock_recv_length"},
+    {.tracepoint = "consume_skb",
+     .program = "dns_consumed",
+     .required = true,
+     .without = "answers are matched by port and id, those over TCP are not seen",
+     .probes = true,
+     .instead_of = "sock_recv_length"},
 };
 
 } // namespace

@@ -72,6 +72,11 @@ constexpr Hook kHooks[] = {
     {"icmp_send", "icmp_sent", false,
      "ICMP errors this host sends are only counted, without the packets they are about"},
     {"inet_sk_error_report", "icmp_received", true, ""},
+    {.tracepoint = "inet_sock_set_state",
+     .program = "icmp_ended",
+     .required = true,
+     .without = "errors that hit UDP sockets are not seen",
+     .instead_of = "inet_sk_error_report"},
 };
 
 class IcmpTotals : public Totals {

@@ -98,8 +98,7 @@ constexpr const Kind* kKinds[] = {&kListen, &kListenTotal};
 constexpr Hook kHooks[] = {
     {"inet_sock_set_state", "listen_state", true, ""},
     {"tcp_retransmit_synack", "listen_synack", false, "SYN-ACKs sent again are not counted"},
-    {kTaskFileIterator, "listen_walk", false,
-     "listeners older than culprit are not watched (needs bpf_sock_from_file, Linux 5.11)"},
+    {kTaskFileIterator, "listen_walk", false, "listeners older than culprit are not watched"},
     {kMapElemIterator, "listen_look", true, "", {}, true},
 };
 

@@ -21,6 +21,9 @@ namespace culprit {
 
 namespace {
 
+/// linux/bpf_verifier.h: BPF_LOG_STATS: how much work a program was.
+constexpr __u32 kVerifierStats = 4;
+
 constexpr const char* kShared[] = {"events",    "ledgers", "owners",
                                    "listeners", "servers", "datagram_owners"};
 
@@ -65,7 +68,8 @@ private:
 Result<Object> Loader::open(const Signal& signal, const std::string& types) const {
     const std::span<const std::byte> elf = signal.elf();
     LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = signal.name,
-                .btf_custom_path = types.empty() ? nullptr : types.c_str());
+                .btf_custom_path = types.empty() ? nullptr : types.c_str(),
+                .kernel_log_level = log_enabled(Level::kDebug) ? kVerifierStats : 0);
     Object object(bpf_object__open_mem(elf.data(), elf.size(), &options));
     if (!object)
         return std::unexpected(sys_error(errno, "open the BPF object"));

@@ -7,6 +7,30 @@
 
 namespace culprit {
 
+namespace {
+
+bool is_absent(const char* hook, const Features& features) {
+    return features.args_of(hook) == 0;
+}
+
+/// What does its work on this kernel; nullptr when nothing does.
+const Hook* stand_in(const Signal& signal, const Hook& hook, const Features& features) {
+    for (const Hook& other : signal.hooks)
+        if (other.instead_of && other.instead_of == std::string_view(hook.tracepoint) &&
+            !is_absent(other.tracepoint, features))
+            return &other;
+    return nullptr;
+}
+
+bool is_planned(const Hook& hook, const Features& features, bool iterators_only) {
+    if (hook.alone)
+        return iterators_only;
+    return !hook.instead_of ||
+           (is_absent(hook.instead_of, features) && !is_absent(hook.tracepoint, features));
+}
+
+} // namespace
+
 SignalStatus plan_signal(const Signal& signal, const Features& features, bool iterators_only) {
     SignalStatus status{signal.name, State::kOn, {}, {}, {}};
     const auto off = [&](std::string why) {
@@ -14,8 +38,7 @@ SignalStatus plan_signal(const Signal& signal, const Features& features, bool it
         status.why.push_back(std::move(why));
     };
     for (const Hook& hook : signal.hooks) {
-        if ((hook.alone && !iterators_only) ||
-            (hook.instead_of && features.args_of(hook.instead_of)))
+        if (!is_planned(hook, features, iterators_only))
             continue;
         const bool blocked = hook.probes && !features.may_read_packets();
         const std::uint32_t args = blocked ? 0 : features.args_of(hook.tracepoint);
@@ -24,6 +47,9 @@ SignalStatus plan_signal(const Signal& signal, const Features& features, bool it
             for (const Argument& argument : hook.arguments)
                 (args >= argument.count ? status.gains : status.why)
                     .emplace_back(args >= argument.count ? argument.brings : argument.without);
+        } else if (const Hook* other = stand_in(signal, hook, features)) {
+            status.why.push_back(std::string("no hook ") + hook.tracepoint + ", " +
+                                 other->tracepoint + " stands in: " + other->without);
         } else if (features.has_btf && hook.required) {
             off(blocked ? std::string("lockdown=confidentiality keeps ") + hook.tracepoint +
                               " from reading kernel memory"

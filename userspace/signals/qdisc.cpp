@@ -140,6 +140,11 @@ constexpr const Kind* kKinds[] = {&kQdisc, &kQdiscTotal, &kQdiscShare, &kQdiscSt
 constexpr Hook kHooks[] = {
     {"qdisc_enqueue", "qdisc_enqueued", true, ""},
     {"qdisc_dequeue", "qdisc_dequeued", true, ""},
+    {.tracepoint = "net_dev_queue",
+     .program = "qdisc_offered",
+     .required = true,
+     .without = "waiting times include the wait for the queue's lock",
+     .instead_of = "qdisc_enqueue"},
 };
 
 } // namespace

@@ -97,7 +97,9 @@ struct Hook {
     bool probes = false; // lives by probe reads, which lockdown=confidentiality refuses
     bool alone = false;  // only where nothing is attached, which would know better; such hooks are
                          // the last ones of their signal
-    const char* instead_of = nullptr; // likewise, only where that tracepoint is absent
+    const char* instead_of = nullptr; // a hook of this signal that stands before it: only where
+                                      // that one is absent, and then what is worse (`without`);
+                                      // likewise the last ones
 };
 
 /// Iterators are run, not attached: they cost nothing while nobody asks.

@@ -125,7 +125,7 @@ constexpr Hook kHooks[] = {
     {.tracepoint = kTaskFileIterator,
      .program = "socket_walk",
      .required = false,
-     .without = "sockets have no owner (needs bpf_sock_from_file, Linux 5.11)",
+     .without = "sockets have no owner",
      .alone = true},
 };
 
