@@ -64,7 +64,9 @@ static __always_inline __u16 udp_port_of(const struct sk_buff *skb, __u8 protoco
 static __noinline __u32 netns_without_device(const struct sk_buff *skb, struct sock *sk,
 					     __u8 protocol)
 {
-	return sk ? netns_of_common(&sk->__sk_common) : netns_of_reader(udp_port_of(skb, protocol));
+	if (sk)
+		return netns_of_common(&sk->__sk_common);
+	return config.probe_reads ? netns_of_reader(udp_port_of(skb, protocol)) : 0;
 }
 
 /* The verifier pays for each load of a pointer on each path, so they come before the paths part. */

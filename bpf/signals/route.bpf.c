@@ -155,6 +155,8 @@ static __always_inline void caller6(struct route_event *event, const struct net 
 	struct destination to = { .family = AF_INET6 };
 	struct syscall call = {};
 
+	if (!config.probe_reads)
+		return;
 	__builtin_memcpy(to.addr, event->flow.remote, sizeof(to.addr));
 	if (syscall_of_current(&call) && from_caller(event, &call, syscall_socket(&call), &to))
 		decide(event, lookup);

@@ -185,6 +185,9 @@ TEST_CASE("a signal that lives by probe reads is off under lockdown and says so"
     CHECK(status.state == State::kOff);
     CHECK(mentions(status.why, "lockdown=confidentiality"));
     CHECK(plan_signal(signal("connection"), features).state == State::kOn);
+    const SignalStatus neigh = plan_signal(signal("neigh"), features);
+    CHECK(neigh.state == State::kDegraded);
+    CHECK(mentions(neigh.why, "lockdown=confidentiality keeps neigh_update from reading"));
 }
 
 TEST_CASE("each generation of kfree_skb brings what it brings", "[plan_test]") {

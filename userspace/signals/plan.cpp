@@ -22,6 +22,11 @@ const Hook* stand_in(const Signal& signal, const Hook& hook, const Features& fea
     return nullptr;
 }
 
+std::string locked_out(const Hook& hook) {
+    return std::string("lockdown=confidentiality keeps ") + hook.tracepoint +
+           " from reading kernel memory";
+}
+
 bool is_planned(const Hook& hook, const Features& features, bool iterators_only) {
     if (hook.alone)
         return iterators_only;
@@ -51,11 +56,12 @@ SignalStatus plan_signal(const Signal& signal, const Features& features, bool it
             status.why.push_back(std::string("no hook ") + hook.tracepoint + ", " +
                                  other->tracepoint + " stands in: " + other->without);
         } else if (features.has_btf && hook.required) {
-            off(blocked ? std::string("lockdown=confidentiality keeps ") + hook.tracepoint +
-                              " from reading kernel memory"
+            off(blocked ? locked_out(hook)
                         : std::string("this kernel has no hook ") + hook.tracepoint);
         } else if (features.has_btf) {
-            status.why.push_back(std::string("no hook ") + hook.tracepoint + ": " + hook.without);
+            status.why.push_back(
+                (blocked ? locked_out(hook) : std::string("no hook ") + hook.tracepoint) + ": " +
+                hook.without);
         }
     }
     if (!features.has_btf && signal.elf)
