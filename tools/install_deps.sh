@@ -8,7 +8,7 @@ build_packages=(
     g++ cmake ninja-build pkg-config clang llvm bpftool ca-certificates
     libbpf-dev libdw-dev libelf-dev zlib1g-dev libcli11-dev libfmt-dev libmnl-dev libnftables-dev nlohmann-json3-dev
 )
-test_packages=(catch2 clang-format git iproute2 kmod libldns-dev nftables procps python3)
+test_packages=(catch2 clang-format dnsmasq-base git iproute2 kmod libldns-dev nftables procps python3)
 # Where Ubuntu keeps bpftool when it has no package of that name.
 ubuntu_bpftool=(linux-tools-common linux-tools-generic)
 
