@@ -9,7 +9,9 @@ build_packages=(
     libbpf-dev libcap-ng-dev libcli11-dev libdw-dev libelf-dev libfmt-dev libmnl-dev libnftables-dev libseccomp-dev
     nlohmann-json3-dev zlib1g-dev
 )
-test_packages=(catch2 clang-format git iproute2 kmod libldns-dev nftables procps python3 qemu-system-x86)
+test_packages=(
+    catch2 clang-format dnsmasq-base git iproute2 kmod libldns-dev nftables procps python3 qemu-system-x86
+)
 # Where Ubuntu keeps bpftool when it has no package of that name.
 ubuntu_bpftool=(linux-tools-common linux-tools-generic)
 

@@ -145,11 +145,14 @@ inline std::string ask_once(const std::string& host, std::uint16_t port,
     return {into, got > 0 ? static_cast<std::size_t>(got) : 0};
 }
 
-/// The C library's resolver, which asks one IPv4 server; a try lasts that many seconds.
+/// The C library's resolver, which asks one IPv4 server; a try lasts that many seconds. Options:
+/// RES_* of resolv.h.
 class Resolver {
 public:
-    explicit Resolver(const std::string& server, int seconds = 1, int tries = 1) {
+    explicit Resolver(const std::string& server, int seconds = 1, int tries = 1,
+                      unsigned long options = 0) {
         must(::res_ninit(&x_state) == 0, "make a resolver");
+        x_state.options |= options;
         x_state.nscount = 1;
         x_state.nsaddr_list[0] = {};
         x_state.nsaddr_list[0].sin_family = AF_INET;

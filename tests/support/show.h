@@ -40,4 +40,12 @@ inline Json row_with(const Json& document, const Json& wanted) {
     return found.front();
 }
 
+/// The process of that name in `show dns`; throws with everything when it did not ask.
+inline Json client_of(const Json& document, const std::string& comm) {
+    for (const Json& client : document["clients"])
+        if (client["comm"] == comm)
+            return client;
+    throw std::runtime_error("nobody called " + comm + " in " + document.dump(1));
+}
+
 } // namespace culprit::test

@@ -102,6 +102,22 @@ TEST_CASE("without connections to the service nothing is proven", "[verification
     CHECK(failed.why.find("nothing came about") != std::string::npos);
 }
 
+TEST_CASE("a name server that answers is proof, one that is only asked is none",
+          "[verification_test]") {
+    Finding silent = fault("dns-timeout");
+    silent.where.remote = "10.0.0.2:53";
+    Window window = ten_seconds();
+    auto asked = make<dns_total>();
+    asked.flow = tcp_flow("0.0.0.0", 0, "10.0.0.2", 53, kNetns, 0);
+    asked.flow.protocol = IPPROTO_UDP;
+    asked.counts.questions = 3;
+    window.fold(bytes_of(asked));
+    CHECK(repair(silent, after(window)) == Repair::kNotExercised);
+    asked.counts.answers = 50;
+    window.fold(bytes_of(asked));
+    CHECK(repair(silent, after(window)) == Repair::kFixed);
+}
+
 TEST_CASE("a layer that could not be looked at proves nothing", "[verification_test]") {
     Window window = ten_seconds();
     add_attempts(window, ABI_RESULT_OK, 3);

@@ -79,7 +79,7 @@ std::vector<DnsServer> servers_of(const Window& total) {
     for (const auto& [key, tally] : tallies) {
         const auto main =
             std::ranges::max_element(tally.ends, {}, [](const auto& end) { return end.second; });
-        servers.push_back({tally.netns, tally.owner, main->first, tally.sum, types_of(tally), {}});
+        servers.push_back({tally.netns, tally.owner, main->first, tally.sum, {}});
     }
     return servers;
 }

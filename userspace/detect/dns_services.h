@@ -41,9 +41,8 @@ struct DnsClient {
 struct DnsServer {
     std::uint32_t netns = 0;
     abi_owner owner{};
-    std::string address; // "192.0.2.53:53", "*:53": any; the one that is asked most
-    DnsFigures sum;      // without latency, which its clients have
-    std::vector<DnsFigures> types;
+    std::string address;              // "192.0.2.53:53", "*:53": any; the one that is asked most
+    DnsFigures sum;                   // without latency, which its clients have
     std::vector<DnsClient> upstreams; // that it asks itself
 
     /// Share of the questions it had not to ask others for, repeats of its own not counted; none

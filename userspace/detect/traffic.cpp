@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 
+#include "abi/dns.h"
 #include "abi/drop.h"
 #include "abi/flow.h"
 #include "abi/link.h"
@@ -90,6 +91,11 @@ Sums at_end(const End& end, const Window& total) {
     for (const auto& [flow, info] : total.rows<flow_total>(ABI_FLOW_TOTAL))
         if (end.is(flow.flow))
             sums.packets += flow.segs_in + flow.segs_out;
+    for (const auto& [asked, info] : total.rows<dns_total>(ABI_DNS_TOTAL))
+        if (asked.role == DNS_CLIENT && end.is(asked.flow, false)) {
+            sums.tries += asked.counts.questions;
+            sums.connections += asked.counts.answers;
+        }
     for (const auto& [again, info] : total.rows<retransmit_event>(ABI_RETRANSMIT))
         sums.tries += end.is(again.flow) ? again.segs : 0;
     for (const auto& [drop, info] : total.rows<drop_event>(ABI_DROP))

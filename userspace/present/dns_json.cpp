@@ -91,7 +91,6 @@ Json server_json(const DnsServer& server, const Run& run) {
     Json out = process_json(server, run.names);
     out["address"] = safe_once(server.address);
     add_figures(out, server.sum, run);
-    out["types"] = types_json(server.types, run);
     const auto hits = server.cache_hit_ratio();
     out["cache_hit_ratio"] = hits ? Json(finite(*hits)) : Json(nullptr);
     out["upstreams"] = Json::array();

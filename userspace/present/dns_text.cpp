@@ -117,8 +117,8 @@ std::string client_text(const DnsClient& client, const Page& page) {
 }
 
 std::string server_text(const DnsServer& server, const Page& page) {
-    std::string out = heading(server, "answers on " + server.address, page) +
-                      figures_text(server.sum, page) + page.line("types", types_text(server.types));
+    std::string out =
+        heading(server, "answers on " + server.address, page) + figures_text(server.sum, page);
     if (const auto hits = server.cache_hit_ratio())
         out += page.line(
             "cache", fmt::format("{:.1f} % of the questions need no other server", 100 * *hits));
