@@ -16,6 +16,7 @@ import mmap
 import os
 import pathlib
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -104,6 +105,7 @@ def measure(arguments, binary):
     found = collections.defaultdict(lambda: collections.defaultdict(list))
     with loads.Place("pfifo limit 1000") as place:
         for load in BARS:
+            print(f"{load} ...", file=sys.stderr, flush=True)
             with Work(binary, load, place) as work:
                 for _ in range(arguments.pairs):
                     for tool in tools.known(arguments.culprit):
@@ -150,6 +152,7 @@ def main():
     parser.add_argument("--json")
     parser.add_argument("--against")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # what was started ends
     with tempfile.TemporaryDirectory() as folder:
         medians = table(measure(arguments, build(folder)))
     short = judge(medians)
