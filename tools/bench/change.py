@@ -29,6 +29,7 @@ import tools
 # load -> how much of the work without a tool is to be left
 BARS = {"bulk": 0.99, "ask": 0.98, "churn": 0.97, "datagrams": 0.97}
 NOISE = 0.02
+SETTLE = 0.8  # seconds until a tool's start is over, its first look at what is there included
 
 Slice = collections.namedtuple("Slice", "units cpu_ns seconds tool_cpu_ns")
 
@@ -86,7 +87,7 @@ def pair(work, tool, place, arguments):
     """One pair: without, with, without."""
     before = work.slice(arguments.seconds)
     running = tools.Running(tool, place.names[0])
-    time.sleep(0.1)
+    time.sleep(SETTLE)
     try:
         during = work.slice(arguments.seconds, running)
         rss = running.rss_bytes()
