@@ -141,7 +141,7 @@ def judge(medians):
 
 def fell(medians, file):
     """Loads of which culprit leaves less than it did when the file was written."""
-    before = json.loads(pathlib.Path(file).read_text())["change"]
+    before = json.loads(pathlib.Path(file).read_text()).get("change", {})
     return [load for load, row in before.items() if medians[load]["culprit"]["work"] < row["culprit"]["work"] - NOISE]
 
 
