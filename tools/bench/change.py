@@ -16,6 +16,7 @@ import mmap
 import os
 import pathlib
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,7 @@ import tools
 # load -> how much of the work without a tool is to be left
 BARS = {"bulk": 0.99, "ask": 0.98, "churn": 0.97, "datagrams": 0.97}
 NOISE = 0.02
+SETTLE = 0.8  # seconds until a tool's start is over, its first look at what is there included
 
 Slice = collections.namedtuple("Slice", "units cpu_ns seconds tool_cpu_ns")
 
@@ -85,7 +87,7 @@ def pair(work, tool, place, arguments):
     """One pair: without, with, without."""
     before = work.slice(arguments.seconds)
     running = tools.Running(tool, place.names[0])
-    time.sleep(0.1)
+    time.sleep(SETTLE)
     try:
         during = work.slice(arguments.seconds, running)
         rss = running.rss_bytes()
@@ -104,6 +106,7 @@ def measure(arguments, binary):
     found = collections.defaultdict(lambda: collections.defaultdict(list))
     with loads.Place("pfifo limit 1000") as place:
         for load in BARS:
+            print(f"{load} ...", file=sys.stderr, flush=True)
             with Work(binary, load, place) as work:
                 for _ in range(arguments.pairs):
                     for tool in tools.known(arguments.culprit):
@@ -138,7 +141,7 @@ def judge(medians):
 
 def fell(medians, file):
     """Loads of which culprit leaves less than it did when the file was written."""
-    before = json.loads(pathlib.Path(file).read_text())["change"]
+    before = json.loads(pathlib.Path(file).read_text()).get("change", {})
     return [load for load, row in before.items() if medians[load]["culprit"]["work"] < row["culprit"]["work"] - NOISE]
 
 
@@ -150,6 +153,7 @@ def main():
     parser.add_argument("--json")
     parser.add_argument("--against")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # what was started ends
     with tempfile.TemporaryDirectory() as folder:
         medians = table(measure(arguments, build(folder)))
     short = judge(medians)

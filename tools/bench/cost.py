@@ -8,10 +8,12 @@ first at a hook meets the colder cache. The figure is the median over rounds, wh
 to lie matters by several nanoseconds), and over slices of a round. Samples, records and all else a program does are in it.
 "record" is what a program costs there that sends a record of zeros of that size and does nothing else: the floor under events.
 Exit code 1: one is over its budget. Needs root, ip, tc, nft and bpftool, and a machine that has nothing else to do.
-usage: cost.py [--rounds 8] [--slices 4] [--seconds 0.2] [--culprit build/release/userspace/culprit]
+With --json FILE the figures are kept, with --against FILE it is 1 too when one is dearer than there by more than noise.
+usage: cost.py [--rounds 8] [--slices 4] [--seconds 0.2] [--culprit build/release/userspace/culprit] [--json FILE] [--against FILE]
 """
 import argparse
 import collections
+import json
 import os
 import pathlib
 import signal
@@ -25,6 +27,7 @@ import programs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FEW = 50  # a slice with fewer runs tells nothing
+NOISE, NOISE_NS = 1.25, 5
 
 # load -> rows of (program as the kernel has its name, hook, budget in ns, the hook whose runs are the unit, bytes of the record it sends)
 Row = collections.namedtuple("Row", "program hook budget per record", defaults=[0])
@@ -126,16 +129,24 @@ def measure(arguments, types):
     return {key: [one for one in values if one] for key, values in slices.items()}
 
 
+def dearer(figures, file):
+    """Programs that cost more than they did when the file was written, and more than it had noise."""
+    before = json.loads(pathlib.Path(file).read_text()).get("cost", {})
+    return [name for name, row in figures.items() if name in before and row["ns"] > NOISE * before[name]["ns"] + NOISE_NS]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--slices", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=0.2)
     parser.add_argument("--culprit", default=ROOT / "build/release/userspace/culprit")
+    parser.add_argument("--json")
+    parser.add_argument("--against")
     arguments = parser.parse_args()
     types = programs.hook_types({row.hook for rows in ROWS.values() for row in rows})
     stats = programs.enable_stats()
-    over = False
+    over, figures = False, {}
     print(f"{'load':12} {'program':18} {'hook':22} {'runs':>10} {'ns':>6} {'least':>6} {'record':>6} {'budget':>7}")
     for (load, row), slices in measure(arguments, types).items():
         if not slices:
@@ -143,11 +154,17 @@ def main():
             continue
         ns = statistics.median(one[1] for one in slices)
         over = over or ns > row.budget
+        figures[f"{load} {row.program}"] = {"ns": round(ns, 1), "budget": row.budget}
         floor = f"{statistics.median(one[2] for one in slices):.0f}" if row.record else ""
         print(f"{load:12} {row.program:18} {row.hook:22} {sum(one[0] for one in slices):>10} {ns:6.1f} "
               f"{min(one[1] for one in slices):6.1f} {floor:>6} {row.budget:7} {'over' if ns > row.budget else 'ok'}")
     os.close(stats)
-    return int(over)
+    if arguments.json:
+        pathlib.Path(arguments.json).write_text(json.dumps({"cost": figures}, indent=1) + "\n")
+    slower = dearer(figures, arguments.against) if arguments.against else []
+    for name in slower:
+        print(f"{name}: dearer than in {arguments.against}")
+    return int(over or bool(slower))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Needs root, ip, tc and cc, and a machine that has nothing else to do.
 usage: storm.py [--seconds 3] [--culprit build/release/userspace/culprit] [--json FILE]
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -43,13 +44,18 @@ class Bars:
         print(f"{name:44} {value:12.6g} {unit:8} {bar}", flush=True)
 
 
-def start(culprit, *more):
-    """At work when this returns; with the milliseconds it took."""
+@contextlib.contextmanager
+def at_work(culprit, *more):
+    """The process, and the milliseconds until it was at work; whatever happens it ends."""
     began = time.monotonic()
     process = subprocess.Popen([culprit, *EVERYTHING, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if not any("start used" in line for line in process.stderr):
-        sys.exit(f"{culprit} did not start")
-    return process, 1000 * (time.monotonic() - began)
+    try:
+        if not any("start used" in line for line in process.stderr):
+            sys.exit(f"{culprit} did not start")
+        yield process, 1000 * (time.monotonic() - began)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def stop(process):
@@ -73,17 +79,17 @@ def summed(saved, table, member, wanted):
 
 
 def storm(arguments, binary, place, mode):
-    """(seconds, units, verdict, path of its windows, share of a core, RSS in MB)"""
+    """(units per second, verdict, path of its windows, share of a core, RSS in MB)"""
     saved = pathlib.Path(binary).with_name("windows")
-    process, _ = start(arguments.culprit, "--save", str(saved))
-    time.sleep(1)
-    with change.Work(binary, mode, place) as work:
-        units, spent = work.units(), tools.cpu_ns(process.pid)
-        time.sleep(arguments.seconds)
-        units, spent = work.units() - units, tools.cpu_ns(process.pid) - spent
-        rss = tools.rss_bytes(process.pid) / 1e6
-    time.sleep(1)
-    verdict, _ = stop(process)
+    with at_work(arguments.culprit, "--save", str(saved)) as (process, _):
+        time.sleep(1)
+        with change.Work(binary, mode, place) as work:
+            units, spent = work.units(), tools.cpu_ns(process.pid)
+            time.sleep(arguments.seconds)
+            units, spent = work.units() - units, tools.cpu_ns(process.pid) - spent
+            rss = tools.rss_bytes(process.pid) / 1e6
+        time.sleep(1)
+        verdict, _ = stop(process)
     return units / arguments.seconds, verdict, saved, spent / arguments.seconds / 1e9, rss
 
 
@@ -119,15 +125,14 @@ def voluntary_switches(pid):
 
 
 def rest(arguments, bars):
-    process, _ = start(arguments.culprit)
-    time.sleep(2)
-    spent, switches = tools.cpu_ns(process.pid), voluntary_switches(process.pid)
-    seconds = 4 * arguments.seconds
-    time.sleep(seconds)
-    bars.tell("culprit at rest", (tools.cpu_ns(process.pid) - spent) / seconds / 1e7, 0.3, "% core")
-    bars.tell("its wakeups", (voluntary_switches(process.pid) - switches) / seconds, 5, "per s")
-    bars.tell("its memory at rest", tools.rss_bytes(process.pid) / 1e6, 15, "MB")
-    stop(process)
+    with at_work(arguments.culprit) as (process, _):
+        time.sleep(2)
+        spent, switches = tools.cpu_ns(process.pid), voluntary_switches(process.pid)
+        seconds = 4 * arguments.seconds
+        time.sleep(seconds)
+        bars.tell("culprit at rest", (tools.cpu_ns(process.pid) - spent) / seconds / 1e7, 0.3, "% core")
+        bars.tell("its wakeups", (voluntary_switches(process.pid) - switches) / seconds, 5, "per s")
+        bars.tell("its memory at rest", tools.rss_bytes(process.pid) / 1e6, 15, "MB")
 
 
 def lone_event(arguments, place, bars):
@@ -152,8 +157,8 @@ def lone_event(arguments, place, bars):
 def start_and_stop(arguments, bars):
     pairs = []
     for _ in range(5):
-        process, start_ms = start(arguments.culprit)
-        pairs.append((start_ms, stop(process)[1]))
+        with at_work(arguments.culprit) as (process, start_ms):
+            pairs.append((start_ms, stop(process)[1]))
     bars.tell("start of everything", statistics.median(pair[0] for pair in pairs), 120, "ms")
     bars.tell("stop, verdict included", statistics.median(pair[1] for pair in pairs), 1000, "ms")
     one = []
@@ -170,6 +175,7 @@ def main():
     parser.add_argument("--culprit", default=tools.ROOT / "build/release/userspace/culprit")
     parser.add_argument("--json")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # what was started ends
     bars = Bars()
     start_and_stop(arguments, bars)
     rest(arguments, bars)

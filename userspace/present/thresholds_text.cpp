@@ -14,7 +14,7 @@ std::string thresholds_text(const Style& style) {
     std::string_view source;
     for (const threshold::Row& row : threshold::table()) {
         if (row.source != source)
-            out += (source.empty() ? "" : "\n") + wrap("", row.source, 0, style.width);
+            out.append(source.empty() ? "" : "\n").append(wrap("", row.source, 0, style.width));
         source = row.source;
         const std::string value = row.is_changed()
                                       ? fmt::format("{} (usually {})", row.now, row.usual)

@@ -153,7 +153,7 @@ std::string verdict_text(const Verdict& verdict, const Style& style) {
     if (!verdict.findings.empty())
         out += '\n' + paint("FINDINGS", Paint::kBold, style.color) + '\n';
     for (std::size_t i = 0; i < verdict.findings.size(); i++)
-        out += (i ? "\n" : "") + finding_text(verdict, i, style);
+        out.append(i ? "\n" : "").append(finding_text(verdict, i, style));
     out += next_steps_text(verdict, style);
     out += list_of("NOT SEEN", verdict.incomplete, style);
     out += list_of("THRESHOLDS CHANGED", verdict.thresholds, style);

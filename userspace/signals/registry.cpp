@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Finds signals and kinds, and decides which bytes are a record.
+#include <array>
 #include <cstring>
 
 #include "signals/all.h"
@@ -17,6 +18,15 @@ const Kind* find_if(const Match& match) {
     return nullptr;
 }
 
+/// Asked for each record.
+std::array<const Kind*, ABI_KIND_LIMIT> kinds_by_id() {
+    std::array<const Kind*, ABI_KIND_LIMIT> kinds{};
+    for (const Signal* signal : kAllSignals)
+        for (const Kind* kind : signal->kinds)
+            kinds.at(kind->id) = kind;
+    return kinds;
+}
+
 } // namespace
 
 std::span<const Signal* const> all_signals() {
@@ -24,7 +34,8 @@ std::span<const Signal* const> all_signals() {
 }
 
 const Kind* find_kind(std::uint32_t id) {
-    return find_if([&](const Kind& kind) { return kind.id == id; });
+    static const std::array<const Kind*, ABI_KIND_LIMIT> kinds = kinds_by_id();
+    return id < kinds.size() ? kinds[id] : nullptr;
 }
 
 const Kind* find_kind(std::string_view name) {
