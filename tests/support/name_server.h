@@ -17,6 +17,8 @@ namespace culprit::test {
 /// number of questions it got so far before each answer.
 class NameServer {
 public:
+    static constexpr ssize_t kShortest = 17; // what is shorter has no answer
+
     explicit NameServer(const Side& side, const std::string& host,
                         const std::string& comm = "dns-server", std::uint16_t port = 53)
         : x_child(side.path(), comm, [host, port](const Tell& tell) {
@@ -68,7 +70,7 @@ private:
             socklen_t size = sizeof(from);
             const ssize_t got = ::recvfrom(fd, question.data(), question.size(), 0,
                                            reinterpret_cast<sockaddr*>(&from), &size);
-            if (got < 17)
+            if (got < kShortest)
                 continue;
             question.resize(static_cast<std::size_t>(got));
             if (asks_for(question, "silent"))
