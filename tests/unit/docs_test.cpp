@@ -32,7 +32,9 @@ std::string signals_table() {
         std::string hooks, kinds;
         for (const Hook& hook : signal->hooks)
             hooks += fmt::format("{}{}{}", hooks.empty() ? "" : ", ", hook.tracepoint,
-                                 hook.required ? "" : " (optional)");
+                                 hook.instead_of ? fmt::format(" (without {})", hook.instead_of)
+                                 : hook.required ? ""
+                                                 : " (optional)");
         for (const Kind* kind : signal->kinds)
             kinds += fmt::format("{}`{}`", kinds.empty() ? "" : ", ", kind->name);
         table +=
