@@ -4,9 +4,8 @@
 
 #include <chrono>
 
+#include "support/asking.h"
 #include "support/catch.h"
-#include "support/name_server.h"
-#include "support/run.h"
 
 using namespace culprit;
 using namespace culprit::test;
@@ -17,12 +16,7 @@ auto about_name(const std::string& name) {
     return [=](const Json& e) { return e["kind"] == "dns" && e["name"] == name; };
 }
 
-/// A name server at side b and who watches side a, whose processes ask.
-struct Asking : WiredNs {
-    NameServer server{b, b.v4};
-    Culprit culprit = watch({"dns", "--netns", a.netns()});
-    Asking() { culprit.wait_until_watching(); }
-
+struct Questions : Asking {
     /// What became of one question.
     Json ask(const std::string& name, int type = ns_t_a) const {
         a.in([&] { Resolver(b.v4).ask(name, type); });
@@ -33,7 +27,7 @@ struct Asking : WiredNs {
 } // namespace
 
 TEST_CASE("an answered question has name, type, server, asker and latency", "[dns_test]") {
-    const Asking ns;
+    const Questions ns;
     std::uint64_t measured_ns = 0;
     ns.a.in([&] {
         Resolver resolver(ns.b.v4);
@@ -57,7 +51,7 @@ TEST_CASE("an answered question has name, type, server, asker and latency", "[dn
 }
 
 TEST_CASE("the server's codes and its delay are told", "[dns_test]") {
-    const Asking ns;
+    const Questions ns;
     CHECK(ns.ask("servfail.example")["rcode"] == "SERVFAIL");
     CHECK(ns.ask("nx.example")["rcode"] == "NXDOMAIN");
     CHECK(ns.ask("refused.example")["rcode"] == "REFUSED");
@@ -68,7 +62,7 @@ TEST_CASE("the server's codes and its delay are told", "[dns_test]") {
 }
 
 TEST_CASE("a question without an answer is told, and its repeat", "[dns_test]") {
-    const Asking ns;
+    const Questions ns;
     ns.a.in([&] { Resolver(ns.b.v4, 1, 2).ask("silent.example"); });
     const Json event = ns.culprit.await(about_name("silent.example.")).at(0);
     INFO(event.dump());
@@ -80,7 +74,7 @@ TEST_CASE("a question without an answer is told, and its repeat", "[dns_test]") 
 }
 
 TEST_CASE("a closed port is an error, not silence", "[dns_test]") {
-    const Asking ns;
+    const Questions ns;
     ns.b.shell("ip link set lo up; ip addr add 10.77.0.9/32 dev lo");
     ns.a.shell("ip route add 10.77.0.9 via " + ns.b.v4);
     ns.a.in([] { Resolver("10.77.0.9").ask("closed.example"); });
@@ -90,7 +84,7 @@ TEST_CASE("a closed port is an error, not silence", "[dns_test]") {
 }
 
 TEST_CASE("every call that reads an answer is understood", "[dns_test]") {
-    const Asking ns;
+    const Questions ns;
     ns.a.in([&] {
         const auto ask = [&](const std::string& label, bool connected, auto&& read) {
             std::string message("\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00", 12);

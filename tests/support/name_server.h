@@ -18,6 +18,8 @@ namespace culprit::test {
 /// ends in "absent" does not exist. TCP gets whole answers.
 class NameServer {
 public:
+    static constexpr ssize_t kShortest = 17; // what is shorter has no answer
+
     explicit NameServer(const Side& side, const std::string& host,
                         const std::string& comm = "dns-server", std::uint16_t port = 53)
         : x_child(side.path(), comm, [host, port](const Tell& tell) {
@@ -86,7 +88,7 @@ private:
             socklen_t size = sizeof(from);
             const ssize_t got = ::recvfrom(fd, question.data(), question.size(), 0,
                                            reinterpret_cast<sockaddr*>(&from), &size);
-            if (got < 17)
+            if (got < kShortest)
                 continue;
             question.resize(static_cast<std::size_t>(got));
             if (asks_for(question, "silent"))

@@ -70,6 +70,14 @@ def refuse_datagrams(ready):
         signal.pause()
 
 
+def read_datagrams(ready):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+        here.bind((RECEIVER, 9000))
+        ready()
+        while True:
+            here.recv(64)
+
+
 def message_to(name, payload):
     """struct mmsghdr of one datagram, and what it points to."""
     address = ctypes.create_string_buffer(name, len(name))
@@ -141,7 +149,8 @@ def knock(ready):
             here.connect_ex(("127.0.0.1", 9003))
 
 
-LOADS = {"datagrams": [(1, refuse_datagrams), (0, send_datagrams)], "kinds": [(0, send_kinds)],
+LOADS = {"datagrams": [(1, refuse_datagrams), (0, send_datagrams)],
+         "read": [(1, read_datagrams), (0, send_datagrams)], "kinds": [(0, send_kinds)],
          "bulk": [(1, take_stream), (0, send_stream)], "connections": [(0, answer), (0, ask)],
          "refused": [(0, knock)]}
 
