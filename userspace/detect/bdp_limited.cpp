@@ -37,7 +37,7 @@ struct SmallWindow {
 bool waits_for_window(const FlowFacts& flow) {
     using namespace threshold;
     const double window = flow.while_sending(flow.sum.snd_wnd);
-    return flow.active_ns() >= kSendingSeconds * 1e9 && flow.rwnd_share() >= kLimitedShare &&
+    return flow.active_ns() >= kSendingSeconds * 1e9 && flow.rwnd_share() >= kWindowShare &&
            flow.min_rtt_us() >= kBdpRttUs && !flow.sum.zero_window &&
            flow.while_sending(flow.sum.in_flight) >= kWindowUsed * window &&
            flow.while_sending(flow.sum.cwnd) >= kRoomToGrow * window;
