@@ -147,6 +147,7 @@ TEST_CASE("of random bytes it takes what the decoder takes", "[dns_names_test]")
             const Bytes question = nearly_a_question(random);
             names.insert(expected(question));
             asker.ask(question);
+            ::poll(nullptr, 0, 1); // of many at once not all are told
         }
     });
     names.erase("-");
