@@ -134,6 +134,11 @@ std::span<const Capability> kept_capabilities() {
     return kKept;
 }
 
+bool has_capability(int number) {
+    return capng_get_caps_process() == 0 &&
+           capng_have_capability(CAPNG_EFFECTIVE, static_cast<unsigned>(number)) != 0;
+}
+
 Result<void> confine() {
     if (const auto done = drop_capabilities(); !done)
         return done;

@@ -18,6 +18,9 @@ struct Capability {
 /// Those that reading needs as long as it goes on. All others are dropped.
 std::span<const Capability> kept_capabilities();
 
+/// Is it effective now? Number of linux/capability.h.
+bool has_capability(int number);
+
 /// Drops every other capability, for good (no_new_privs, and the bounding set where CAP_SETPCAP
 /// allows it), then refuses system calls that an observer never makes: to start or to trace
 /// programs, to load BPF programs, to change users, mounts, modules or clocks. They fail with
