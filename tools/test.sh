@@ -15,7 +15,7 @@ tools/install_deps.sh test
 # A selection such as "-L live" may leave nothing for this pass; without one, nothing to run is an error.
 no_tests=error
 [ $# = 0 ] || no_tests=ignore
-build asan unit_tests
+build asan unit_tests dns_name_fuzz
 ctest --preset asan -j2 -L unit --no-tests="$no_tests" "$@"
 
 build debug
