@@ -298,4 +298,23 @@ TEST_CASE("what routing counts is explained by lookups and drops", "[routes_test
         CHECK(row.unexplained() == 0);
 }
 
+TEST_CASE("who finds no route because a link is taken away suffers from the link",
+          "[routes_test]") {
+    Window window = ten_seconds();
+    auto link = make<link_total>(2 * kSecondNs);
+    link.netns = kNetns;
+    link.ifindex = 2;
+    link.up_ns = 2 * kSecondNs;
+    link.rx_packets = link.tx_packets = 500;
+    link.carrier_downs = link.carrier_ups = 3;
+    window.fold(bytes_of(link));
+    window.fold(bytes_of(failing("198.51.100.9", 443, 50)));
+    const auto findings = loud(window);
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].id == "link-flap");
+    CHECK(findings[0].severity == Severity::kCritical);
+    REQUIRE(findings[0].affected.size() == 1);
+    CHECK(findings[0].affected[0].owner.tgid == 7);
+}
+
 } // namespace culprit

@@ -304,17 +304,19 @@ bool excuses(const Finding& cause, const Finding& symptom) {
            });
 }
 
-/// What a process is to blame for hurts as much, and the same ones, as what comes of it.
-void take_over(Finding& cause, const Finding& symptom) {
+/// What a process or a link is to blame for hurts as much, and the same ones, as what comes of it.
+void take_over(Finding& cause, const Finding& symptom, Same same) {
     cause.severity = std::max(cause.severity, symptom.severity);
     for (const Party& party : symptom.affected)
         add_party(cause.affected, party);
+    if (same == Same::kPath && symptom.culprit) // who wants to get somewhere over that link
+        add_party(cause.affected, *symptom.culprit);
     if (!symptom.evidence.empty())
         cause.evidence.push_back(symptom.evidence.front());
 }
 
 bool is_blame(Same same) {
-    return same == Same::kCulprit || same == Same::kGroup;
+    return same == Same::kCulprit || same == Same::kGroup || same == Same::kPath;
 }
 
 void join_blame(std::vector<Finding>& all, const Links& links) {
@@ -324,7 +326,7 @@ void join_blame(std::vector<Finding>& all, const Links& links) {
                 if (is_blame(pair.same) && pair.cause == cause.id && pair.symptom == symptom.id &&
                     cause.severity >= Severity::kWarning &&
                     have_in_common(pair.same, cause, symptom, links))
-                    take_over(cause, symptom);
+                    take_over(cause, symptom, pair.same);
 }
 
 void leave_out_explained(std::vector<Finding>& all, const Links& links) {
