@@ -134,7 +134,10 @@ TEST_CASE("a server that closes first is named, with its port", "[timewait_test]
     CHECK(blames(server.pid())(*finding));
     CHECK((*finding)["severity"] == "warning");
     CHECK((*finding)["where"]["local"] == end_text(ns.b.v4, server.port()));
-    CHECK((*finding)["count"] == 1600);
+    constexpr int kMade = 1600, kSkipped = 2; // runs of programs, see support/witness.h
+    const int told = (*finding)["count"];
+    CHECK(told <= kMade);
+    CHECK(told >= kMade - kSkipped);
 }
 
 TEST_CASE("a full TIME_WAIT table names who fills it", "[timewait_test]") {
