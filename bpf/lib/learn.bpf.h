@@ -167,10 +167,12 @@ static __always_inline bool is_gone(__u32 tgid)
 /* What a connection inherits until its user is seen. */
 static __always_inline void inherit(struct abi_owner *owner, __u32 netns, __u16 port)
 {
-	__u32 *known;
+	__u32 *known, tgid;
 
 	owner_from_listener(owner, netns, port);
-	known = bpf_map_lookup_elem(&servers, &owner->tgid);
+	/* the owner may be in the ring, where kernels before 6.2 take no key from */
+	tgid = owner->tgid;
+	known = bpf_map_lookup_elem(&servers, &tgid);
 	if (!known || *known != SERVER_ALONE)
 		owner_clear(owner);
 }
