@@ -26,7 +26,8 @@ from stage.process import until  # noqa: E402
 from stage.scenario import SCENARIOS, Skip  # noqa: E402
 from stage.world import World  # noqa: E402
 
-RECORDED = ("slow-accept", "never-closes", "closed-port", "slow-datagram-reader", "slow-tunnel-reader")
+RECORDED = ("slow-accept", "never-closes", "closed-port", "slow-datagram-reader", "slow-tunnel-reader", "peers-keep-open",
+            "no-name-server", "server-aborts", "full-buckets", "client-aborts", "files-nearly-used-up")
 EFFECT_SECONDS = 15  # a fault that is not in effect by then is an error of the scenario
 
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Do recorded faults give the right verdict again, and the same one each time? The recordings are
-// made by tests/faults/run.py --save tests/faults/recordings --seed 5 --seconds 3.
+// made by tests/faults/run.py --save tests/faults/recordings --seed 5 --seconds 4.
 #include <filesystem>
 #include <fstream>
 
